@@ -1,0 +1,2 @@
+# What `cmake --install` puts beside the programs.
+include(GNUInstallDirs)

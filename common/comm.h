@@ -1,0 +1,61 @@
+/* common/comm.h - collectives between the rank processes of one worker
+ *
+ * A communicator joins `size` ranks, numbered from 0. It moves bytes and never
+ * computes on them, so results do not depend on it. All ranks make the same
+ * calls in the same order. Every wait has a deadline; after any failure the
+ * communicator is broken for good and the supervisor restarts the group.
+ *
+ * Implementations: common/comm_local.c (shared memory, any device kind) and
+ * cuda/comm_nccl.c (one GPU per rank).
+ */
+#ifndef COMMON_COMM_H
+#define COMMON_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct comm;
+
+struct comm_ops {
+    const char *name;
+    int (*broadcast)(struct comm *c, void *data, size_t len, int root,
+                     int64_t timeout_ms, struct err *err);
+    int (*gather)(struct comm *c, const void *send, const size_t *sizes,
+                  void *recv, int root, int64_t timeout_ms, struct err *err);
+    void (*destroy)(struct comm *c);
+};
+
+struct comm {
+    const struct comm_ops *ops;
+    int rank;
+    int size;
+};
+
+/* Bytes of shared memory comm_local needs for `size` ranks. */
+size_t comm_local_bytes(int size);
+
+/* Prepare zeroed shared memory, once, before any rank joins. */
+void comm_local_format(void *shared, int size);
+
+/* Join as `rank`. `shared` stays mapped until comm_destroy(). */
+struct comm *comm_local_join(void *shared, int rank, int size, struct err *err);
+
+/* Copy data[len] of `root` to everyone. 0, or -1: ERR_TIMEOUT, ERR_NCCL. */
+int comm_broadcast(struct comm *c, void *data, size_t len, int root,
+                   int64_t timeout_ms, struct err *err);
+
+/* Bring everyone's bytes to `root`, one after another in order of rank.
+ *
+ * send   this rank's bytes, sizes[rank] of them
+ * sizes  [size], the same on every rank
+ * recv   on root, room for the sum of sizes; ignored elsewhere
+ */
+int comm_gather(struct comm *c, const void *send, const size_t *sizes,
+                void *recv, int root, int64_t timeout_ms, struct err *err);
+
+/* NULL is allowed. */
+void comm_destroy(struct comm *c);
+
+#endif /* COMMON_COMM_H */

@@ -1,0 +1,91 @@
+/* model/weights.h - a checkpoint's tensors, found, checked and named
+ *
+ * Opens safetensors (one file, or a directory with an index; FLA or BlinkDL
+ * names, old x_x files too) and torch .pth, memory-mapped. Dimensions come from
+ * tensor shapes, never from config files or formulas. Other architectures are
+ * refused by name. Source: docs/model.md, "Tensors".
+ *
+ * All names here are BlinkDL's; matrices are given in the orientation that the
+ * engine uses, [out, in], and `transposed` says that the stored bytes are
+ * [in, out] (w1, w2, ... of BlinkDL files).
+ */
+#ifndef MODEL_WEIGHTS_H
+#define MODEL_WEIGHTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/hash.h"
+#include "model/tensor.h"
+
+#define WEIGHTS_LAYERS_MAX 256
+
+/* A tensor of the model. data NULL: absent, where the comment allows it. */
+struct weight {
+    const struct tensor *tensor; /* as stored */
+    int64_t rows, cols;          /* [rows = out, cols = in]; vectors: rows = 1 */
+    bool transposed;             /* stored as [cols, rows] */
+    int64_t offset;              /* first element, into the stored tensor (rows
+                                  * of an old x_x) */
+};
+
+struct weights_layer {
+    struct weight ln1_w, ln1_b, ln2_w, ln2_b;         /* [C] */
+    struct weight x_r, x_w, x_k, x_v, x_a, x_g;       /* [C] */
+    struct weight w0, a0, v0;                         /* [C]; v0: n >= 1 */
+    struct weight w1, a1, v1, g1;                     /* [R, C]; v1: n >= 1 */
+    struct weight w2, a2, v2, g2;                     /* [C, R]; v2: n >= 1 */
+    struct weight k_k, k_a;                           /* [C] */
+    struct weight r_k;                                /* [H, N] */
+    struct weight receptance, key, value, output;     /* [C, C] */
+    struct weight output_bias;                        /* [C], usually absent */
+    struct weight ln_x_w, ln_x_b;                     /* [C] */
+    struct weight ffn_x_k;                            /* [C] */
+    struct weight ffn_key;                            /* [F, C] */
+    struct weight ffn_value;                          /* [C, F] */
+};
+
+struct weights {
+    int32_t L, C, H, N, F, V;
+    int32_t rank_w, rank_a, rank_v, rank_g; /* the largest over the layers */
+    struct weight emb;                      /* [V, C] */
+    struct weight ln0_w, ln0_b;             /* [C], absent without ln0 */
+    struct weight ln_out_w, ln_out_b;       /* [C] */
+    struct weight head;                     /* [V, C] */
+    struct weight head_bias;                /* [V], usually absent */
+    struct weights_layer *layer;            /* [L] */
+
+    struct tensor_file *file; /* owns the mapping and the tensor list */
+    const char **unused;      /* [n_unused] stored names nothing reads */
+    size_t n_unused;
+};
+
+/* Open and check. Returns weights for weights_close(), or NULL: ERR_NOT_FOUND,
+ * ERR_INVALID (text names file and tensor, what was found and expected),
+ * ERR_LIMIT, ERR_IO.
+ */
+struct weights *weights_open(const char *path, struct err *err);
+
+void weights_close(struct weights *w); /* NULL is allowed */
+
+/* Row-major fp32 [rows, cols] of a weight into out[rows * cols]: exact for
+ * bf16, fp16, fp32; F64 rounds to nearest. The transposition is undone.
+ */
+void weight_read(const struct weight *w, float *out);
+
+/* The same for rows first..first+n-1. */
+void weight_read_rows(const struct weight *w, int64_t first, int64_t n,
+                      float *out);
+
+bool weight_present(const struct weight *w);
+
+/* BLAKE2b-256 over the fp32-free content: for every used tensor in the order of
+ * the structs above its name, shape and BLAKE2b-256 of its fp32 values (F64
+ * tensors: as F64). Equal for equal models in different containers and names.
+ */
+int weights_hash(const struct weights *w, uint8_t out[HASH_BYTES],
+                 struct err *err);
+
+#endif /* MODEL_WEIGHTS_H */

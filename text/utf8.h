@@ -1,0 +1,28 @@
+/* text/utf8.h - UTF-8 checks and repairs, and lm-eval's idea of words
+ *
+ * Pure. "Valid" is RFC 3629: no surrogates, nothing above U+10FFFF, no overlong
+ * forms.
+ */
+#ifndef TEXT_UTF8_H
+#define TEXT_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+
+/* Decode one code point at s[0..len). Returns its length 1..4, 0 when the bytes
+ * are invalid, -1 when they are a valid beginning that needs more bytes.
+ */
+int utf8_decode(const char *s, size_t len, uint32_t *cp);
+
+bool utf8_valid(const char *s, size_t len);
+
+/* Append s, with U+FFFD for each maximal invalid part. */
+void utf8_repair(const char *s, size_t len, struct buf *out);
+
+/* len(re.split(r"\s+", s)) of Python: the word count of word perplexity. */
+size_t utf8_words(const char *s, size_t len);
+
+#endif /* TEXT_UTF8_H */
