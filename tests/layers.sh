@@ -7,16 +7,18 @@ set -eu
 cd "${1:-.}"
 
 # folder: folders whose headers it may include, besides its own
-layers=
+layers='
 common:
 proto:   common
-model:   common
-cuda:    common model
-worker:  common proto model cuda
+text:    common
+model:   common proto text
+cuda:    common proto text model
+worker:  common proto text model cuda
 daemon:  common proto
-client:  common proto
-bench:   common model cuda
-tests:   common proto model cuda worker daemon client
+client:  common proto text
+gateway: common proto text
+bench:   common proto text model cuda worker
+tests:   common proto text model cuda worker daemon client gateway
 '
 
 # header: the only files that may include it
@@ -24,13 +26,15 @@ owners='
 sqlite3.h:     daemon/store.c
 yaml.h:        common/conf.c
 zmq.h:         proto/sock.c
-nccl.h:        cuda/comm.c
+nccl.h:        cuda/comm_nccl.c
 cublasLt.h:    cuda/gemm.c
-cuda/engine.h: cuda/engine.c worker/main.c bench/bench_decode.c
+sodium.h:      common/hash.c common/keys.c
+cblas.h:       bench/floor_openblas.c
+cuda/engine.h: cuda/engine.c worker/rank_main.c model/tool_main.c
 '
 
-find . -path ./build -prune -o -name '*.[ch]' -print -o -name '*.cu' -print \
-    -o -name '*.cuh' -print | sed 's|^\./||' | sort |
+find . \( -path './build*' -o -path './.*/*' \) -prune -o -name '*.[ch]' -print \
+    -o -name '*.cu' -print -o -name '*.cuh' -print | sed 's|^\./||' | sort |
 xargs grep -Hn '^ *# *include' /dev/null |
 awk -v layers="$layers" -v owners="$owners" '
 BEGIN {
