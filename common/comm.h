@@ -36,13 +36,22 @@ struct comm {
 /* Bytes of shared memory comm_local needs for `size` ranks. */
 size_t comm_local_bytes(int size);
 
-/* Prepare zeroed shared memory, once, before any rank joins. */
+/* Prepare zeroed shared memory (MAP_SHARED; aligned to 64 bytes), once, before
+ * any rank joins.
+ */
 void comm_local_format(void *shared, int size);
 
-/* Join as `rank`. `shared` stays mapped until comm_destroy(). */
+/* Join as `rank`, from any process or thread; one caller per rank. `shared`
+ * stays mapped until comm_destroy(). NULL: ERR_INTERNAL when the memory was not
+ * formatted for `size` ranks.
+ */
 struct comm *comm_local_join(void *shared, int rank, int size, struct err *err);
 
-/* Copy data[len] of `root` to everyone. 0, or -1: ERR_TIMEOUT, ERR_NCCL. */
+/* Copy data[len] of `root` to everyone. `timeout_ms` bounds the whole call.
+ * Returning says that this rank's part is done, not that all peers came: a
+ * collective is no barrier. 0, or -1: ERR_TIMEOUT (a peer is late, dead or gave
+ * up), ERR_INTERNAL (ranks disagree about the call), ERR_NCCL.
+ */
 int comm_broadcast(struct comm *c, void *data, size_t len, int root,
                    int64_t timeout_ms, struct err *err);
 

@@ -52,10 +52,15 @@ struct conf_key {
     size_t sub_size;
 };
 
+#define CONF_BYTES_MAX (64u << 10)
+#define CONF_DEPTH_MAX 16   /* open sequences and mappings */
+#define CONF_KEYS_MAX 64    /* entries of one table */
+#define CONF_ITEMS_MAX 4096 /* elements of one list */
+
 /* Read `path` into `cfg`, which the caller has filled with defaults (strings as
  * malloc'ed copies or NULL). Values found replace defaults.
- * Returns 0, or -1: ERR_CONFIG, ERR_NOT_FOUND. `cfg` may be partly filled then;
- * conf_free() frees it all the same.
+ * Returns 0, or -1: ERR_CONFIG, ERR_NOT_FOUND, ERR_IO, ERR_LIMIT (too large).
+ * `cfg` may be partly filled then; conf_free() frees it all the same.
  */
 int conf_load(const char *path, const struct conf_key *keys, void *cfg,
               struct err *err);
