@@ -51,14 +51,16 @@ struct piece {
     int32_t slot;         /* 0..S-1; no two pieces of a step share one */
     int32_t n;            /* >= 1; pieces take rows 0.. in the order listed */
     const int32_t *token; /* [n] each 0..V-1; NULL: the token last sampled for
-                           * this slot, and then n = 1 */
+                           * this slot, and then n = 1. backend_copy() copies
+                           * that token; backend_reset() and backend_load()
+                           * forget it */
 };
 
 /* Ask for log P(target | everything up to and including row). */
 struct score_row {
     int32_t row;    /* 0..T-1, strictly ascending within a step */
     int32_t target; /* 0..V-1 */
-    int32_t topk;   /* 0..BACKEND_TOPK_MAX most likely tokens, too */
+    int32_t topk;   /* 0..min(V, BACKEND_TOPK_MAX) most likely tokens, too */
 };
 
 struct score_out {
@@ -67,16 +69,18 @@ struct score_out {
     bool finite;   /* false: a logit of this row was inf or NaN */
 };
 
-/* Draw a token for a slot from the distribution after `row`. */
+/* Draw a token for a slot from the distribution after `row`; at most one per
+ * piece. The rules of the draw: model/sampler.h.
+ */
 struct sample_row {
-    int32_t row;        /* 0..T-1, the last row of a piece */
-    int32_t slot;       /* the piece's slot */
-    float temperature;  /* 0: argmax, lowest id wins ties */
-    float top_p;        /* (0, 1]; 1 is off */
-    int32_t top_k;      /* 0 is off */
-    uint64_t key;       /* random stream of the record, DESIGN 8.5 */
-    uint32_t sample;    /* which of n samples of the record */
-    uint32_t position;  /* generated tokens before this one */
+    int32_t row;       /* 0..T-1, the last row of a piece */
+    int32_t slot;      /* the piece's slot */
+    float temperature; /* 0: argmax, lowest id wins ties */
+    float top_p;       /* (0, 1]; 1 is off */
+    int32_t top_k;     /* 0 is off */
+    uint64_t key;      /* random stream of the record, DESIGN 8.5 */
+    uint32_t sample;   /* which of n samples of the record */
+    uint32_t position; /* generated tokens before this one */
 };
 
 struct sample_out {
@@ -93,7 +97,8 @@ struct step {
     int32_t n_score;
     const struct sample_row *sample;
     int32_t n_sample;
-    const int32_t *logit_row; /* rows whose raw logits are wanted (tools) */
+    const int32_t *logit_row; /* rows whose raw logits are wanted (tools);
+                               * strictly ascending */
     int32_t n_logit;
 
     /* Written before backend_wait() returns. NULL where the count is 0. */
@@ -106,7 +111,9 @@ struct step {
 };
 
 /* What a backend is, for authors of backends. Callers use the functions below.
- * `create` gets checked limits; `submit` gets a checked step.
+ * backend.c checks every argument first: `create` gets good limits, `submit` a
+ * good step and at most two of them unwaited, `wait` an unwaited ticket, `load`
+ * finite values. `submit` may do all its work before it returns.
  */
 struct backend_ops {
     const char *name; /* "cpu", "null", "cuda" */
@@ -130,7 +137,24 @@ struct backend {
     struct backend_limits limits;
     int32_t vocab;      /* V */
     size_t state_bytes; /* of backend_save() */
+
+    struct backend_guard *guard; /* of backend.c; create leaves it NULL */
 };
+
+/* One key that a backend's `options` may hold: a whole number min..max, or, with
+ * `word`, one of a NULL-ended list, given as its index. */
+struct backend_option {
+    const char *key;
+    int64_t *value; /* untouched when the key is not given */
+    int64_t min, max;
+    const char *const *word;
+};
+
+/* Read "key=value,key=value" (NULL or empty: nothing). 0, or -1: ERR_INVALID;
+ * text names the key and what it takes.
+ */
+int backend_options(const char *options, const struct backend_option *option,
+                    size_t n, struct err *err);
 
 extern const struct backend_ops backend_cpu;  /* fp32, oracle of CUDA tests */
 extern const struct backend_ops backend_null; /* no model: whole-system tests */
@@ -139,9 +163,8 @@ extern const struct backend_ops backend_null; /* no model: whole-system tests */
  *
  * weights  borrowed until backend_destroy(); NULL for "null"
  * options  backend-specific, "key=value,key=value" or NULL:
- *            null: vocab, latency_us (per step), crash_token, hang_token (a fed
- *            token with that id triggers it), crash_after (rows)
- *            cpu:  isa (auto, avx512, avx2, portable)
+ *            null: model/backend_null.c lists its triggers
+ *            cpu:  isa=auto|avx512|avx2|portable; the bits are the same
  *
  * Returns a backend for backend_destroy(), or NULL: ERR_INVALID (limits,
  * options), ERR_NOMEM (text gives needed and available bytes), ERR_CUDA.
@@ -154,15 +177,19 @@ struct backend *backend_create(const struct backend_ops *ops,
 void backend_destroy(struct backend *b); /* NULL is allowed */
 
 /* Start a step. Returns a ticket > 0, or -1: ERR_INVALID (a bad step: text says
- * which field), ERR_CUDA. At most two steps may be unwaited.
+ * which field; nothing has changed), ERR_CUDA. At most two steps may be unwaited.
  */
 int64_t backend_submit(struct backend *b, const struct step *step,
                        struct err *err);
 
-/* Wait until the outputs of `ticket` are written. 0, or -1: ERR_CUDA. */
+/* Wait until the outputs of `ticket` are written. 0, or -1: ERR_INVALID (not an
+ * unwaited ticket), ERR_CUDA.
+ */
 int backend_wait(struct backend *b, int64_t ticket, struct err *err);
 
-/* Ordered with the steps around them: */
+/* Ordered with the steps around them. 0, or -1: ERR_INVALID (no such slot),
+ * ERR_CUDA.
+ */
 int backend_reset(struct backend *b, int32_t slot, struct err *err);
 int backend_copy(struct backend *b, int32_t dst, int32_t src, struct err *err);
 
