@@ -22,29 +22,29 @@
 
 #define WEIGHTS_LAYERS_MAX 256
 
-/* A tensor of the model. data NULL: absent, where the comment allows it. */
+/* A tensor of the model. tensor NULL: absent, where the comment allows it. */
 struct weight {
     const struct tensor *tensor; /* as stored */
-    int64_t rows, cols;          /* [rows = out, cols = in]; vectors: rows = 1 */
-    bool transposed;             /* stored as [cols, rows] */
-    int64_t offset;              /* first element, into the stored tensor (rows
+    int64_t rows, cols; /* [rows = out, cols = in]; vectors: rows = 1 */
+    bool transposed;    /* stored as [cols, rows] */
+    int64_t offset;     /* first element, into the stored tensor (rows
                                   * of an old x_x) */
 };
 
 struct weights_layer {
-    struct weight ln1_w, ln1_b, ln2_w, ln2_b;         /* [C] */
-    struct weight x_r, x_w, x_k, x_v, x_a, x_g;       /* [C] */
-    struct weight w0, a0, v0;                         /* [C]; v0: n >= 1 */
-    struct weight w1, a1, v1, g1;                     /* [R, C]; v1: n >= 1 */
-    struct weight w2, a2, v2, g2;                     /* [C, R]; v2: n >= 1 */
-    struct weight k_k, k_a;                           /* [C] */
-    struct weight r_k;                                /* [H, N] */
-    struct weight receptance, key, value, output;     /* [C, C] */
-    struct weight output_bias;                        /* [C], usually absent */
-    struct weight ln_x_w, ln_x_b;                     /* [C] */
-    struct weight ffn_x_k;                            /* [C] */
-    struct weight ffn_key;                            /* [F, C] */
-    struct weight ffn_value;                          /* [C, F] */
+    struct weight ln1_w, ln1_b, ln2_w, ln2_b;     /* [C] */
+    struct weight x_r, x_w, x_k, x_v, x_a, x_g;   /* [C] */
+    struct weight w0, a0, v0;                     /* [C]; v0: n >= 1 */
+    struct weight w1, a1, v1, g1;                 /* [R, C]; v1: n >= 1 */
+    struct weight w2, a2, v2, g2;                 /* [C, R]; v2: n >= 1 */
+    struct weight k_k, k_a;                       /* [C] */
+    struct weight r_k;                            /* [H, N] */
+    struct weight receptance, key, value, output; /* [C, C] */
+    struct weight output_bias;                    /* [C], usually absent */
+    struct weight ln_x_w, ln_x_b;                 /* [C] */
+    struct weight ffn_x_k;                        /* [C] */
+    struct weight ffn_key;                        /* [F, C] */
+    struct weight ffn_value;                      /* [C, F] */
 };
 
 struct weights {
@@ -57,6 +57,7 @@ struct weights {
     struct weight head_bias;                /* [V], usually absent */
     struct weights_layer *layer;            /* [L] */
 
+    bool fla;                 /* FLA's names, else BlinkDL's */
     struct tensor_file *file; /* owns the mapping and the tensor list */
     const char **unused;      /* [n_unused] stored names nothing reads */
     size_t n_unused;
@@ -67,6 +68,11 @@ struct weights {
  * ERR_LIMIT, ERR_IO.
  */
 struct weights *weights_open(const char *path, struct err *err);
+
+/* The same for tensors in memory; `f` belongs to the weights from now on, or is
+ * closed on failure.
+ */
+struct weights *weights_bind(struct tensor_file *f, struct err *err);
 
 void weights_close(struct weights *w); /* NULL is allowed */
 
@@ -81,9 +87,9 @@ void weight_read_rows(const struct weight *w, int64_t first, int64_t n,
 
 bool weight_present(const struct weight *w);
 
-/* BLAKE2b-256 over the fp32-free content: for every used tensor in the order of
- * the structs above its name, shape and BLAKE2b-256 of its fp32 values (F64
- * tensors: as F64). Equal for equal models in different containers and names.
+/* BLAKE2b-256 over what a backend sees: for every used tensor, in the order of
+ * the structs above, its BlinkDL name, shape and BLAKE2b-256 of its fp32 values.
+ * Equal for equal models in different containers, names and dtypes.
  */
 int weights_hash(const struct weights *w, uint8_t out[HASH_BYTES],
                  struct err *err);
