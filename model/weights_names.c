@@ -118,9 +118,10 @@ bool weights_next(const struct weights *w, struct weights_iter *it)
         size_t i = it->next++;
         const char *base = (const char *)w;
 
-        it->layer = -1;
-        it->row = &weights_top[i];
-        if (i >= weights_top_n) {
+        if (i < weights_top_n) {
+            it->layer = -1;
+            it->row = &weights_top[i];
+        } else {
             i -= weights_top_n;
             it->layer = (int32_t)(i / weights_per_layer_n);
             it->row = &weights_per_layer[i % weights_per_layer_n];
