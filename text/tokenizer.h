@@ -54,12 +54,13 @@ void tokenizer_close(struct tokenizer *t); /* NULL is allowed */
 char *tokenizer_find(const char *model, struct err *err);
 
 const char *tokenizer_family(const struct tokenizer *t); /* "world", "bpe" */
-int32_t tokenizer_size(const struct tokenizer *t); /* largest id + 1 */
+int32_t tokenizer_size(const struct tokenizer *t);       /* largest id + 1 */
 
 /* BLAKE2b-256 of the file's bytes: part of the numerics fingerprint. */
 const uint8_t *tokenizer_hash(const struct tokenizer *t);
 
-/* Append the ids of text[len] to `out`.
+/* Append the ids of text[len], at most 1 GiB (ERR_LIMIT), to `out`, which is
+ * left as it was on failure.
  * World takes any bytes. BPE needs UTF-8 (ERR_INVALID) and normalises to NFC.
  */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
@@ -68,10 +69,11 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len,
 /* The bytes of one id: pointer into the tokenizer and length. Ids without bytes
  * (0, unused ones) give length 0. An id outside 0..size-1 gives NULL.
  */
-const char *tokenizer_bytes(const struct tokenizer *t, int32_t id,
-                            size_t *len);
+const char *tokenizer_bytes(const struct tokenizer *t, int32_t id, size_t *len);
 
-/* Append the bytes of n ids to `out`. Not necessarily UTF-8. */
+/* Append the bytes of n ids to `out`; ids outside 0..size-1 add none. Not
+ * necessarily UTF-8: see text/decoder.h.
+ */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n,
                       struct buf *out);
 
