@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "model/pth.h"
 #include "model/safetensors.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -467,6 +468,8 @@ static struct tensor_file *open_file(const char *path, struct err *err)
     what = foreign_format(&map);
     if (what != NULL)
         err_set(err, ERR_INVALID, "%s: this is %s", path, what);
+    else if (map.size >= 4 && memcmp(map.data, "PK\3\4", 4) == 0)
+        f = pth_parse(path, map.data, map.size, err);
     else
         f = safetensors_parse(path, map.data, map.size, err);
     if (f == NULL) {
