@@ -17,18 +17,20 @@
 #define NUMERICS_CONTRACT 1 /* raise when any result bit may change */
 
 /* weights_hash() cached under $XDG_CACHE_HOME/skein by device, inode, size and
- * mtime of the files; a cache that cannot be written is not an error.
+ * mtime of the files; a cache that cannot be written is not an error. `path` is
+ * for error texts.
  */
 int fingerprint_weights(const char *path, const struct weights *w,
                         uint8_t out[HASH_BYTES], struct err *err);
 
-/* Runs the canary on `b` (its slots are reset before and after). Fails with
- * ERR_INTERNAL when two step shapes disagree: such a device may not serve.
- * weights_hash and tokenizer_hash may be NULL (null backend).
+/* Runs the canary on `b`: uses slots 0..2, which are reset before and after.
+ * Fails with ERR_INTERNAL when two step shapes disagree: such a device may not
+ * serve. `compute` is "fp32", "fp16" or "bf16". weights_hash and tokenizer_hash
+ * may be NULL (null backend, for which no canary runs).
  */
 int fingerprint_compute(struct backend *b, const char *compute,
                         const uint8_t *weights_hash,
-                        const uint8_t *tokenizer_hash,
-                        uint8_t out[HASH_BYTES], struct err *err);
+                        const uint8_t *tokenizer_hash, uint8_t out[HASH_BYTES],
+                        struct err *err);
 
 #endif /* MODEL_FINGERPRINT_H */

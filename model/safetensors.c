@@ -302,7 +302,7 @@ static int add_shard(struct tensor_file *f, const char *dir, const char *name,
     int rc = file_map(path, &map, err);
 
     if (rc == 0) {
-        tensor_file_own(f, map);
+        tensor_file_own(f, map, path);
         rc = read_file(f, map.data, map.size, err);
         if (rc < 0)
             err_wrap(err, "%s", path);
@@ -322,7 +322,7 @@ static int check_index(const struct tensor_file *f, const struct index *index,
     {
         const char *shard = json_string_value(value);
         const struct tensor *t = tensor_file_find(f, name);
-        const struct file_map *map = &f->map[find_shard(index, shard)];
+        const struct file_map *map = &f->map[find_shard(index, shard)].bytes;
 
         if (t == NULL || t->data < map->data || t->data > map->data + map->size)
             return err_set(err, ERR_INVALID,

@@ -379,10 +379,12 @@ struct tensor *tensor_file_add(struct tensor_file *f, const char *name,
     return t;
 }
 
-void tensor_file_own(struct tensor_file *f, struct file_map map)
+void tensor_file_own(struct tensor_file *f, struct file_map map,
+                     const char *path)
 {
     f->map = xrealloc(f->map, (f->n_map + 1) * sizeof *f->map);
-    f->map[f->n_map++] = map;
+    f->map[f->n_map++] =
+        (struct tensor_map){.bytes = map, .path = xstrdup(path)};
 }
 
 static int compare_names(const void *a, const void *b)
@@ -420,8 +422,10 @@ void tensor_file_close(struct tensor_file *f)
         return;
     for (size_t i = 0; i < f->n; i++)
         free(f->tensor[i].name);
-    for (size_t i = 0; i < f->n_map; i++)
-        file_unmap(&f->map[i]);
+    for (size_t i = 0; i < f->n_map; i++) {
+        file_unmap(&f->map[i].bytes);
+        free(f->map[i].path);
+    }
     free(f->tensor);
     free(f->map);
     free(f->path);
@@ -476,7 +480,7 @@ static struct tensor_file *open_file(const char *path, struct err *err)
         file_unmap(&map);
         return NULL;
     }
-    tensor_file_own(f, map);
+    tensor_file_own(f, map, path);
     return f;
 }
 

@@ -45,6 +45,11 @@ struct tensor {
     const uint8_t *data;             /* of element 0; may be unaligned */
 };
 
+struct tensor_map {
+    struct file_map bytes;
+    char *path;
+};
+
 /* All tensors of a checkpoint, sorted by name, and what they point into. */
 struct tensor_file {
     struct tensor *tensor; /* [n] */
@@ -52,7 +57,7 @@ struct tensor_file {
     char *path;         /* as opened */
     const char *format; /* "safetensors", "safetensors sharded", "pth" */
     size_t cap;
-    struct file_map *map; /* [n_map] what the tensors point into */
+    struct tensor_map *map; /* [n_map] what the tensors point into */
     size_t n_map;
 };
 
@@ -98,7 +103,8 @@ struct tensor *tensor_file_add(struct tensor_file *f, const char *name,
                                size_t name_len, struct err *err);
 
 /* The file owns the mapping from now on. */
-void tensor_file_own(struct tensor_file *f, struct file_map map);
+void tensor_file_own(struct tensor_file *f, struct file_map map,
+                     const char *path);
 
 /* Sort. ERR_INVALID when two tensors share a name. */
 int tensor_file_seal(struct tensor_file *f, struct err *err);
