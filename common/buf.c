@@ -41,6 +41,8 @@ char *buf_reserve(struct buf *b, size_t extra)
 {
     size_t want = b->len + extra + 1;
 
+    if (want <= b->len)
+        or_die(NULL, extra); /* the sum overflows */
     if (want > b->cap) {
         size_t cap = b->cap < 128 ? 256 : b->cap + b->cap / 2;
 

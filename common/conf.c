@@ -33,11 +33,6 @@ static int fail(struct parse *p, const yaml_mark_t *mark, const char *fmt, ...)
     to = buf_reserve(&text, ERR_TEXT_MAX);
     vsnprintf(to, ERR_TEXT_MAX, fmt, ap);
     va_end(ap);
-    /* Quoted words come from the file; an error text is one line. */
-    for (char *c = to; *c != '\0'; c++) {
-        if ((unsigned char)*c < ' ')
-            *c = '?';
-    }
     err_set(p->err, ERR_CONFIG, "%s:%zu:%zu: %s", p->name, mark->line + 1,
             mark->column + 1, to);
     buf_free(&text);

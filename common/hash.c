@@ -95,8 +95,8 @@ int zst_unpack(const void *data, size_t len, size_t max, struct buf *out,
         || ZSTD_isError(frame) || frame != len)
         return err_set(err, ERR_CORRUPT, "not one zstd frame of known size");
     if (size > max)
-        return err_set(err, ERR_LIMIT, "zstd frame holds %llu bytes, %zu allowed",
-                       size, max);
+        return err_set(err, ERR_LIMIT,
+                       "zstd frame holds %llu bytes, %zu allowed", size, max);
     got = ZSTD_decompress(buf_reserve(out, (size_t)size), (size_t)size, data,
                           len);
     if (ZSTD_isError(got) || got != size)

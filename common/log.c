@@ -30,7 +30,8 @@ void log_write(enum log_level level, const char *fmt, ...)
         return;
     if (with_prefix)
         used = (size_t)snprintf(line, sizeof line, "<%d>", (int)level);
-    used += (size_t)snprintf(line + used, sizeof line - used, "%s: ", component);
+    used +=
+        (size_t)snprintf(line + used, sizeof line - used, "%s: ", component);
     va_start(ap, fmt);
     n = vsnprintf(line + used, sizeof line - used - 1, fmt, ap);
     va_end(ap);
@@ -39,7 +40,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     if (used > sizeof line - 2)
         used = sizeof line - 2;
     for (size_t i = 0; i < used; i++) {
-        if (line[i] == '\n')
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7F)
             line[i] = ' ';
     }
     line[used++] = '\n';
