@@ -1,0 +1,270 @@
+/* submit: queue a file as a job */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "client/cmd.h"
+#include "client/interrupt.h"
+#include "client/jobs.h"
+#include "client/json_out.h"
+#include "client/settings.h"
+#include "client/submit.h"
+#include "common/hash.h"
+#include "proto/limits.h"
+
+struct submit_options {
+    struct common_options common;
+    const char *model;
+    const char *name;
+    const char *bos;
+    struct option_int seed;
+    struct option_int created;
+    struct option_int priority;
+    bool wait;
+};
+
+static const struct option_row rows[] = {
+    {.name = "model",
+     .letter = 'm',
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct submit_options, model),
+     .value = "MODEL",
+     .help = "name of the model, as workers announce it (skein worker ls);\n"
+             "NAME@HEX also pins its fingerprint. Required.",
+     .setting = true},
+    {.name = "name",
+     .letter = 'n',
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct submit_options, name),
+     .value = "NAME",
+     .help = "name of the job, for people",
+     .fallback = "the name of the file"},
+    {.name = "bos",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct submit_options, bos),
+     .value = "POLICY",
+     .choice = cmd_bos_choices,
+     .help = "start token before text: always, if-empty or never.\n"
+             "Given token ids are used exactly as they are.",
+     .fallback = "always",
+     .setting = true},
+    {.name = "seed",
+     .type = OPTION_INT,
+     .offset = offsetof(struct submit_options, seed),
+     .value = "N",
+     .min = 0,
+     .max = INT64_MAX,
+     .help = "of sampling, for lines without a seed of their own",
+     .fallback = "0"},
+    {.name = "created",
+     .type = OPTION_INT,
+     .offset = offsetof(struct submit_options, created),
+     .value = "N",
+     .min = 0,
+     .max = INT64_MAX / 1000,
+     .help = "Unix seconds to record as the time of submission",
+     .fallback = "SOURCE_DATE_EPOCH, else now"},
+    {.name = "priority",
+     .letter = 'p',
+     .type = OPTION_INT,
+     .offset = offsetof(struct submit_options, priority),
+     .value = "N",
+     .min = INT32_MIN,
+     .max = INT32_MAX,
+     .help = "higher first (unlike nice)",
+     .fallback = "0"},
+    {.name = "wait",
+     .letter = 'w',
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct submit_options, wait),
+     .help = "then wait as skein wait does, with its exit status"},
+    {.name = NULL},
+};
+
+static const char *user_name(void)
+{
+    const struct passwd *p = getpwuid(geteuid());
+
+    return p != NULL && strlen(p->pw_name) <= 64 ? p->pw_name : "";
+}
+
+/* A name for the job, malloc'ed: what was given, else that of the file. */
+static int job_name(const struct submit_options *o, const char *path,
+                    char **out, struct err *err)
+{
+    char *name;
+
+    if (o->name != NULL)
+        name = xstrdup(o->name);
+    else if (strcmp(path, "-") == 0)
+        name = xstrdup("stdin");
+    else
+        name = cmd_basename(path);
+    if (strlen(name) > JOB_NAME_BYTES_MAX && o->name == NULL)
+        name[JOB_NAME_BYTES_MAX] = '\0';
+    if (strlen(name) > JOB_NAME_BYTES_MAX) {
+        free(name);
+        return err_set(err, ERR_USAGE, "option --name: at most %d bytes",
+                       JOB_NAME_BYTES_MAX);
+    }
+    *out = name;
+    return 0;
+}
+
+static void say_submitted(const struct submit_options *o,
+                          const struct submit_result *s)
+{
+    unsigned long long id = s->job;
+
+    if (o->common.quiet)
+        return;
+    fprintf(stderr, "%llu records, %llu rejected, %llu lines\n",
+            (unsigned long long)s->records, (unsigned long long)s->rejected,
+            (unsigned long long)s->lines);
+    if (s->rejected > 0)
+        fprintf(stderr, "  skein errors %llu     shows the rejected lines\n",
+                id);
+    if (!o->wait)
+        fprintf(stderr,
+                "  skein wait %llu       waits for it\n"
+                "  skein results %llu    prints what is there\n",
+                id, id);
+}
+
+static int print_submitted(const struct submit_result *s, bool json,
+                           struct err *err)
+{
+    json_t *o;
+
+    if (!json) {
+        printf("%llu\n", (unsigned long long)s->job);
+        return fflush(stdout) == 0
+                   ? 0
+                   : err_set(err, ERR_IO, "standard output: cannot write");
+    }
+    o = json_begin();
+    json_object_set_new(o, "id", json_integer((json_int_t)s->job));
+    json_object_set_new(o, "lines", json_integer((json_int_t)s->lines));
+    json_object_set_new(o, "records", json_integer((json_int_t)s->records));
+    json_object_set_new(o, "rejected", json_integer((json_int_t)s->rejected));
+    return json_print(o, err);
+}
+
+static int wait_for(struct rpc *r, const struct submit_options *o, uint64_t id,
+                    struct err *err)
+{
+    struct progress_screen screen;
+    const Skein__JobInfo *job;
+    struct wire_msg reply;
+    int status;
+
+    progress_open(&screen, o->common.quiet, o->common.color);
+    job = jobs_wait(r, id, &screen, &reply, err);
+    progress_clear(&screen);
+    if (job == NULL) {
+        if (interrupt_signal() != 0)
+            fprintf(stderr,
+                    "interrupted; the job goes on. Come back with: "
+                    "skein wait %llu\n",
+                    (unsigned long long)id);
+        return -1;
+    }
+    status = jobs_exit_status(job);
+    if (!o->common.quiet)
+        jobs_say_end(job);
+    wire_free(&reply);
+    return status;
+}
+
+static int send_job(struct rpc *r, const struct submit_options *o,
+                    const struct submit_input *in, char *name,
+                    struct submit_result *out, struct err *err)
+{
+    Skein__JobSpec spec = SKEIN__JOB_SPEC__INIT;
+    uint8_t request_id[SUBMIT_ID_BYTES];
+
+    spec.name = name;
+    spec.model = (char *)(uintptr_t)o->model;
+    spec.user = (char *)(uintptr_t)user_name();
+    spec.bos = (Skein__Bos)cmd_bos(o->bos);
+    spec.seed = (uint64_t)o->seed.value;
+    spec.priority = (int32_t)o->priority.value;
+    if (cmd_created(&o->created, &spec.created_s, err) < 0)
+        return -1;
+    hash_random(request_id, sizeof request_id);
+    return submit_send(r, in, request_id, &spec, NULL, NULL, out, err);
+}
+
+static int run_submit(const void *options, char *const *arg, int n_arg,
+                      struct err *err)
+{
+    const struct submit_options *o = options;
+    const char *server = o->common.server ? o->common.server : SETTINGS_SERVER;
+    struct submit_input in = {.fd = -1};
+    struct submit_result done;
+    struct rpc *r = NULL;
+    char *name = NULL;
+    int status = -1;
+
+    (void)n_arg;
+    if (o->model == NULL)
+        return err_set(err, ERR_USAGE,
+                       "which model? Give --model NAME (skein "
+                       "worker ls shows the names)");
+    if (strlen(o->model) > MODEL_NAME_BYTES_MAX)
+        return err_set(err, ERR_USAGE, "option --model: at most %d bytes",
+                       MODEL_NAME_BYTES_MAX);
+    if (job_name(o, arg[0], &name, err) < 0
+        || (o->wait && interrupt_catch(err) < 0)
+        || submit_open(arg[0], &in, err) < 0)
+        goto out;
+    r = rpc_open(server, err);
+    if (r == NULL || send_job(r, o, &in, name, &done, err) < 0
+        || print_submitted(&done, o->common.json, err) < 0)
+        goto out;
+    say_submitted(o, &done);
+    status = o->wait ? wait_for(r, o, done.job, err) : 0;
+out:
+    submit_close(&in);
+    free(name);
+    rpc_close(r);
+    return status;
+}
+
+const struct command cmd_submit = {
+    .name = "submit",
+    .spec =
+        {
+            .command = "submit",
+            .synopsis = "[OPTIONS] FILE -m MODEL",
+            .purpose = "queue a file of records as a job",
+            .about =
+                "FILE holds one JSON object per line ('-' is standard input):\n"
+                "  {\"id\",\"context\",\"target\"}                "
+                "log-probability of "
+                "target\n"
+                "  {\"id\",\"context\",\"choices\":[..],\"gold\"}   which "
+                "choice is "
+                "likeliest\n"
+                "  {\"id\",\"text\"}                            "
+                "log-probability of "
+                "a text\n"
+                "  {\"id\",\"prompt\",\"max_tokens\",..}          generate "
+                "text\n"
+                "The job's number, alone on standard output, is printed when "
+                "the job "
+                "is safe on\nthe coordinator's disk. Lines that are wrong "
+                "become "
+                "errors of the job (skein\nerrors JOB); they never stop it.",
+            .examples = "  skein submit lambada.jsonl -m rwkv7-1.5b\n"
+                        "  id=$(skein submit - -m rwkv7-1.5b < in.jsonl)",
+            .rows = rows,
+            .common = common_rows,
+            .args_min = 1,
+            .args_max = 1,
+        },
+    .options_size = sizeof(struct submit_options),
+    .run = run_submit,
+};

@@ -1,0 +1,49 @@
+/* client/output.h - where lines go: standard output, or a file that appears
+ * only when it is complete
+ *
+ * A file is written under a temporary name beside its place and renamed by
+ * output_commit(). Every failed write is an error (ERR_IO, and once only); a
+ * reader that closed the pipe is ERR_IO with `broken` set, which callers end
+ * quietly, as programs in pipes do.
+ */
+#ifndef CLIENT_OUTPUT_H
+#define CLIENT_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+struct output {
+    int fd;          /* -1: nothing is open */
+    char *path;      /* NULL: standard output */
+    char *temporary; /* the name it is written under */
+    struct buf pending;
+    uint64_t lines;
+    bool broken; /* the reader of the pipe is gone */
+};
+
+/* path NULL or "-": standard output. `temporary` may be NULL: a name beside
+ * `path`; it must be in the same file system.
+ */
+int output_open(struct output *o, const char *path, const char *temporary,
+                struct err *err);
+
+/* One line; the newline is added. */
+int output_line(struct output *o, const char *text, size_t len,
+                struct err *err);
+
+/* Write what is buffered. */
+int output_flush(struct output *o, struct err *err);
+
+/* Flush; a file is synced, renamed to its place, and its directory synced. */
+int output_commit(struct output *o, struct err *err);
+
+/* Forget a file that was not committed: its temporary is removed. Releases
+ * everything; a closed or zeroed output with fd -1 is allowed.
+ */
+void output_close(struct output *o);
+
+#endif /* CLIENT_OUTPUT_H */

@@ -1,0 +1,317 @@
+#include "client/plan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/interrupt.h"
+#include "common/file.h"
+#include "proto/limits.h"
+#include "proto/record.h"
+#include "text/tokenizer.h"
+
+#define HASH_STEP_BYTES (1u << 20)
+#define PEEK_LINES 100 /* looked at for text when there is no tokenizer */
+
+char *plan_stem(const char *output)
+{
+    static const char suffix[] = ".jsonl";
+    size_t len = strlen(output), cut = strlen(suffix);
+    const char *slash = strrchr(output, '/');
+    size_t name = slash != NULL ? (size_t)(slash + 1 - output) : 0;
+
+    if (len > name + cut && strcmp(output + len - cut, suffix) == 0)
+        len -= cut;
+    return xstrndup(output, len);
+}
+
+static char *with_suffix(const char *stem, const char *suffix)
+{
+    struct buf b = BUF_INIT;
+
+    buf_addf(&b, "%s%s", stem, suffix);
+    return b.data;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+
+    if (strcmp(a, b) == 0)
+        return true;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev
+           && sa.st_ino == sb.st_ino;
+}
+
+/* The output will be renamed into place: there must be a place, and it must not
+ * be a device or a pipe.
+ */
+static int check_output(const char *path, const char *what, struct err *err)
+{
+    struct stat st;
+    char *dir;
+    int ret = 0;
+
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(err, ERR_USAGE, "option --%s: %s is not a regular file",
+                       what, path);
+    dir = xstrdup(path);
+    if (strrchr(dir, '/') == NULL)
+        strcpy(dir, ".");
+    else
+        strrchr(dir, '/')[strrchr(dir, '/') == dir] = '\0';
+    if (access(dir, W_OK) < 0)
+        ret = err_set(err, ERR_IO, "option --%s: cannot write to %s: %s", what,
+                      dir, strerror(errno));
+    free(dir);
+    return ret;
+}
+
+static int plan_paths(struct plan *p, struct err *err)
+{
+    const struct run_options *o = p->options;
+    char *stem;
+
+    if (o->output == NULL || strcmp(o->output, "-") == 0)
+        return err_set(err, ERR_USAGE,
+                       "where to? Give --output FILE; the run "
+                       "keeps what it needs to resume beside it");
+    if (strcmp(p->input_path, "-") == 0)
+        return err_set(err, ERR_USAGE,
+                       "the input must be a file, so that the "
+                       "run can be resumed");
+    stem = plan_stem(o->output);
+    p->output = o->output;
+    p->dir = with_suffix(stem, ".skein");
+    p->errors_given = o->errors != NULL;
+    p->errors = o->errors != NULL ? xstrdup(o->errors)
+                                  : with_suffix(stem, ".errors.jsonl");
+    free(stem);
+    if (same_file(p->input_path, p->output)
+        || same_file(p->input_path, p->errors)
+        || same_file(p->output, p->errors))
+        return err_set(err, ERR_USAGE,
+                       "input, output and error file must be "
+                       "three different files");
+    if (check_output(p->output, "output", err) < 0)
+        return -1;
+    return check_output(p->errors, "errors", err);
+}
+
+/* Bytes of a file, or of the regular files in a directory. */
+static int size_of(const char *path, uint64_t *out, struct err *err)
+{
+    struct dirent *entry;
+    struct stat st;
+    DIR *dir;
+
+    *out = 0;
+    if (stat(path, &st) < 0)
+        goto fail;
+    if (!S_ISDIR(st.st_mode)) {
+        *out = (uint64_t)st.st_size;
+        return 0;
+    }
+    dir = opendir(path);
+    if (dir == NULL)
+        goto fail;
+    while ((entry = readdir(dir)) != NULL) {
+        if (fstatat(dirfd(dir), entry->d_name, &st, 0) == 0
+            && S_ISREG(st.st_mode))
+            *out += (uint64_t)st.st_size;
+    }
+    closedir(dir);
+    return 0;
+fail:
+    return err_set(err, ERR_CONFIG, "%s: cannot read the model: %s", path,
+                   strerror(errno));
+}
+
+static bool wants_null(const struct run_options *o)
+{
+    return (o->devices != NULL && strcmp(o->devices, "null") == 0)
+           || (o->model != NULL && strcmp(o->model, "null") == 0);
+}
+
+static int plan_model(struct plan *p, struct err *err)
+{
+    const struct run_options *o = p->options;
+    char resolved[PATH_MAX];
+    struct buf arg = BUF_INIT;
+
+    p->null_backend = wants_null(o);
+    p->devices = p->null_backend && o->devices == NULL ? "null" : o->devices;
+    if (p->null_backend) {
+        p->model_name = xstrdup("null");
+        p->model_arg = xstrdup("null=null");
+        p->state.model = xstrdup("null");
+        return 0;
+    }
+    if (o->model == NULL)
+        return err_set(err, ERR_USAGE,
+                       "which model? Give --model FILE or "
+                       "DIRECTORY");
+    if (realpath(o->model, resolved) == NULL)
+        return err_set(err, ERR_CONFIG, "option --model: %s: %s", o->model,
+                       strerror(errno));
+    if (access(resolved, R_OK) < 0)
+        return err_set(err, ERR_CONFIG, "option --model: %s: %s", o->model,
+                       strerror(errno));
+    p->state.model = xstrdup(resolved);
+    p->model_name = cmd_basename(resolved);
+    if (strlen(p->model_name) > MODEL_NAME_BYTES_MAX
+        || strchr(p->model_name, '=') != NULL
+        || strchr(p->model_name, '@') != NULL)
+        return err_set(err, ERR_CONFIG,
+                       "option --model: the name %.80s has more "
+                       "than %d bytes, or '=' or '@' in it",
+                       p->model_name, MODEL_NAME_BYTES_MAX);
+    buf_addf(&arg, "%s=%s", p->model_name, resolved);
+    p->model_arg = arg.data;
+    return size_of(resolved, &p->state.model_bytes, err);
+}
+
+static int load_tokenizer(struct plan *p, struct err *err)
+{
+    struct tokenizer *t = tokenizer_open(p->tokenizer, err);
+
+    if (t == NULL) {
+        if (err != NULL)
+            err->code = ERR_CONFIG;
+        return err_wrap(err, "tokenizer");
+    }
+    memcpy(p->state.tokenizer_hash, tokenizer_hash(t), HASH_BYTES);
+    tokenizer_close(t);
+    return 0;
+}
+
+static bool has_text(const struct record *r)
+{
+    bool text = !r->context.is_ids;
+
+    for (size_t i = 0; i < r->n_target; i++)
+        text = text || !r->target[i].is_ids;
+    return text;
+}
+
+/* Without a tokenizer only token ids can be worked on. If the first lines hold
+ * text, then say so now.
+ */
+static int check_needs_none(struct plan *p, const struct err *why,
+                            struct err *err)
+{
+    FILE *f = fopen(p->input_path, "re");
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t len;
+    int ret = 0;
+
+    if (f == NULL)
+        return err_set(err, ERR_INVALID, "%s: cannot open: %s", p->input_path,
+                       strerror(errno));
+    for (uint64_t n = 1; n <= PEEK_LINES && ret == 0; n++) {
+        struct record_error ignored;
+        struct record *r;
+
+        len = getline(&line, &cap, f);
+        if (len < 0)
+            break;
+        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            len--;
+        r = record_parse(line, (size_t)len, n, NULL, &ignored);
+        if (r != NULL && has_text(r))
+            ret = err_set(err, ERR_CONFIG,
+                          "%s:%llu: has text, and there is no "
+                          "tokenizer (%s). Give --tokenizer FILE",
+                          p->input_path, (unsigned long long)n, why->text);
+        record_free(r);
+    }
+    free(line);
+    fclose(f);
+    return ret;
+}
+
+static int plan_tokenizer(struct plan *p, struct err *err)
+{
+    const struct run_options *o = p->options;
+    struct err why = {.code = ERR_NONE};
+
+    if (o->tokenizer != NULL) {
+        p->tokenizer = xstrdup(o->tokenizer);
+    } else if (!p->null_backend) {
+        p->tokenizer = tokenizer_find(p->state.model, &why);
+        if (p->tokenizer == NULL && check_needs_none(p, &why, err) < 0)
+            return -1;
+    }
+    p->state.tokenizer = xstrdup(p->tokenizer != NULL ? p->tokenizer : "");
+    return p->tokenizer != NULL ? load_tokenizer(p, err) : 0;
+}
+
+static int hash_input(struct plan *p, struct err *err)
+{
+    struct hash_ctx *ctx = hash_begin();
+    uint8_t *step = xcalloc(1, HASH_STEP_BYTES);
+    uint64_t at = 0;
+    int ret = 0;
+
+    while (at < p->input.size && ret == 0) {
+        ssize_t n = pread(p->input.fd, step, HASH_STEP_BYTES, (off_t)at);
+
+        if (interrupt_signal() != 0)
+            ret = err_set(err, ERR_CANCELLED, "interrupted");
+        else if (n <= 0)
+            ret = err_set(err, ERR_IO, "%s: cannot read: %s", p->input_path,
+                          n < 0 ? strerror(errno) : "it became shorter");
+        else
+            hash_update(ctx, step, (size_t)n);
+        at += n > 0 ? (uint64_t)n : 0;
+    }
+    hash_end(ctx, p->state.input_hash);
+    free(step);
+    return ret;
+}
+
+static int plan_state(struct plan *p, struct err *err)
+{
+    const struct run_options *o = p->options;
+    struct runstate *s = &p->state;
+
+    s->input = xstrdup(p->input_path);
+    s->input_bytes = p->input.size;
+    s->bos = xstrdup(o->bos != NULL ? o->bos : cmd_bos_choices[0]);
+    s->seed = (uint64_t)o->seed.value;
+    s->created_given = o->created.given;
+    if (cmd_created(&o->created, &s->created_s, err) < 0)
+        return -1;
+    return hash_input(p, err);
+}
+
+int plan_make(const struct run_options *o, const char *input, struct plan *p,
+              struct err *err)
+{
+    *p = (struct plan){.options = o, .input_path = input, .input = {.fd = -1}};
+    if (plan_paths(p, err) < 0 || submit_open(input, &p->input, err) < 0
+        || plan_model(p, err) < 0 || plan_tokenizer(p, err) < 0
+        || plan_state(p, err) < 0) {
+        plan_free(p);
+        return -1;
+    }
+    return 0;
+}
+
+void plan_free(struct plan *p)
+{
+    submit_close(&p->input);
+    free(p->errors);
+    free(p->dir);
+    free(p->model_name);
+    free(p->model_arg);
+    free(p->tokenizer);
+    runstate_free(&p->state);
+    *p = (struct plan){.input = {.fd = -1}};
+}

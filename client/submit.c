@@ -1,0 +1,348 @@
+#include "client/submit.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/interrupt.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/hash.h"
+#include "proto/limits.h"
+
+enum phase {
+    PHASE_BEGIN, /* BEGIN is repeated until GO says where to start */
+    PHASE_SEND,
+    PHASE_END, /* END is repeated until the job is durable */
+};
+
+struct sender {
+    struct rpc *rpc;
+    const struct submit_input *in;
+    Skein__Submit submit;
+    uint64_t xfer;
+    enum phase phase;
+    uint64_t next;      /* offset of the next chunk */
+    uint64_t limit;     /* of what the coordinator takes now */
+    uint64_t hashed;    /* everything before this was sent, and is in `hash` */
+    uint64_t moved_seq; /* what was sent up to here is answered by the last
+                         * GO that moved `next` */
+    struct hash_ctx *hash;
+    uint8_t digest[HASH_BYTES];
+    int64_t repeat_at; /* when to say BEGIN or END again */
+    int64_t give_up_at;
+    uint8_t *chunk; /* [CHUNK_BYTES_MAX] */
+};
+
+/* Copy a pipe to a file that has no name, so that nothing can be left behind.
+ */
+static int copy_stream(int from, const char *path, struct submit_input *in,
+                       struct err *err)
+{
+    const char *dir = getenv("TMPDIR");
+    char block[1 << 16];
+    ssize_t n;
+    int fd;
+
+    if (dir == NULL || dir[0] != '/')
+        dir = "/var/tmp";
+    fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set(err, ERR_IO, "%s: cannot create a temporary file: %s",
+                       dir, strerror(errno));
+    while ((n = read(from, block, sizeof block)) != 0) {
+        if (n < 0 && errno == EINTR && interrupt_signal() == 0)
+            continue;
+        if (n < 0) {
+            err_set(err, ERR_IO, "%s: cannot read: %s", path, strerror(errno));
+            goto fail;
+        }
+        if (file_write_all(fd, block, (size_t)n) < 0) {
+            err_set(err, ERR_IO, "%s: cannot write a temporary copy of %s: %s",
+                    dir, path, strerror(errno));
+            goto fail;
+        }
+        in->size += (uint64_t)n;
+    }
+    in->fd = fd;
+    return 0;
+fail:
+    close(fd);
+    return -1;
+}
+
+int submit_open(const char *path, struct submit_input *in, struct err *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    int ret;
+
+    *in = (struct submit_input){.fd = -1};
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        err_set(err, ERR_INVALID, "%s: cannot open: %s", path, strerror(errno));
+        goto fail;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        err_set(err, ERR_INVALID,
+                "%s: is a directory, not a file of JSON lines", path);
+        goto fail;
+    }
+    if (S_ISREG(st.st_mode) && (!standard || lseek(fd, 0, SEEK_CUR) == 0)) {
+        *in = (struct submit_input){.fd = fd, .size = (uint64_t)st.st_size};
+        return 0;
+    }
+    ret = copy_stream(fd, standard ? "standard input" : path, in, err);
+    close(fd);
+    return ret;
+fail:
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+void submit_close(struct submit_input *in)
+{
+    if (in->fd >= 0)
+        close(in->fd);
+    in->fd = -1;
+}
+
+/* Everything before `end` goes into the hash exactly once, however often it is
+ * sent; chunk holds the bytes from `start`.
+ */
+static void hash_chunk(struct sender *s, uint64_t start, size_t len)
+{
+    size_t skip;
+
+    if (s->hashed < start || s->hashed >= start + len)
+        return;
+    skip = (size_t)(s->hashed - start);
+    hash_update(s->hash, s->chunk + skip, len - skip);
+    s->hashed = start + len;
+}
+
+static int read_chunk(struct sender *s, size_t len, struct err *err)
+{
+    size_t have = 0;
+
+    while (have < len) {
+        ssize_t n = pread(s->in->fd, s->chunk + have, len - have,
+                          (off_t)(s->next + have));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, ERR_IO, "cannot read the input: %s",
+                           strerror(errno));
+        if (n == 0)
+            return err_set(err, ERR_INVALID,
+                           "the input became shorter while it "
+                           "was being sent");
+        have += (size_t)n;
+    }
+    return 0;
+}
+
+static int send_begin(struct sender *s, struct err *err)
+{
+    Skein__XferBegin m = SKEIN__XFER_BEGIN__INIT;
+
+    m.xfer = s->xfer;
+    m.size = s->in->size;
+    m.what_case = SKEIN__XFER_BEGIN__WHAT_SUBMIT;
+    m.submit = &s->submit;
+    return rpc_send(s->rpc, WIRE_XFER_BEGIN, &m.base, err);
+}
+
+static int send_end(struct sender *s, struct err *err)
+{
+    Skein__XferEnd m = SKEIN__XFER_END__INIT;
+
+    m.xfer = s->xfer;
+    m.size = s->in->size;
+    m.hash = (ProtobufCBinaryData){.len = HASH_BYTES, .data = s->digest};
+    return rpc_send(s->rpc, WIRE_XFER_END, &m.base, err);
+}
+
+/* Send what the window allows. 0, or -1. A send that is refused now is left to
+ * the repetition of BEGIN, whose answer says where to go on.
+ */
+static int send_chunks(struct sender *s, struct err *err)
+{
+    while (s->next < s->limit && s->next < s->in->size) {
+        Skein__XferChunk m = SKEIN__XFER_CHUNK__INIT;
+        uint64_t end = s->limit < s->in->size ? s->limit : s->in->size;
+        size_t len = CHUNK_BYTES_MAX;
+        int ret;
+
+        if (end - s->next < len)
+            len = (size_t)(end - s->next);
+        if (read_chunk(s, len, err) < 0)
+            return -1;
+        m.xfer = s->xfer;
+        m.offset = s->next;
+        m.data = (ProtobufCBinaryData){.len = len, .data = s->chunk};
+        ret = rpc_send(s->rpc, WIRE_XFER_CHUNK, &m.base, err);
+        if (ret != 0)
+            return ret < 0 ? -1 : 0;
+        hash_chunk(s, s->next, len);
+        s->next += len;
+    }
+    return 0;
+}
+
+/* Everything is sent and acknowledged: say so, with the hash. */
+static int finish_sending(struct sender *s, int64_t now, struct err *err)
+{
+    if (s->hash != NULL) {
+        assert(s->hashed == s->in->size);
+        hash_end(s->hash, s->digest);
+        s->hash = NULL;
+    }
+    s->phase = PHASE_END;
+    s->repeat_at = now + RPC_REPEAT_MS;
+    return send_end(s, err) < 0 ? -1 : 0;
+}
+
+/* GO: the coordinator has everything before `offset` and wants the rest. After
+ * a gap it says so for every chunk still under way; only the first of these
+ * moves us, or each would make us send the window again.
+ */
+static int on_go(struct sender *s, uint64_t seq, const Skein__XferGo *go,
+                 int64_t now, struct err *err)
+{
+    if (go->xfer != s->xfer || (seq != 0 && seq <= s->moved_seq))
+        return 0;
+    if (go->offset > s->hashed)
+        return err_set(err, ERR_PROTOCOL,
+                       "the coordinator asks for byte %llu, "
+                       "of which only %llu were sent",
+                       (unsigned long long)go->offset,
+                       (unsigned long long)s->hashed);
+    s->moved_seq = rpc_seq(s->rpc);
+    if (go->offset == s->in->size)
+        return s->phase == PHASE_END ? 0 : finish_sending(s, now, err);
+    s->phase = PHASE_SEND;
+    s->next = go->offset;
+    s->limit = go->offset + go->window;
+    return send_chunks(s, err);
+}
+
+static int on_ack(struct sender *s, const Skein__XferAck *ack, int64_t now,
+                  struct err *err)
+{
+    if (ack->xfer != s->xfer || s->phase != PHASE_SEND)
+        return 0;
+    if (ack->offset + ack->window > s->limit)
+        s->limit = ack->offset + ack->window;
+    if (ack->offset == s->in->size && s->next == s->in->size)
+        return finish_sending(s, now, err);
+    return send_chunks(s, err);
+}
+
+/* 1: the job exists, *out; 0: go on; -1. */
+static int on_message(struct sender *s, const struct wire_msg *m, int64_t now,
+                      struct submit_result *out, struct err *err)
+{
+    switch (m->type) {
+    case WIRE_XFER_GO:
+        return on_go(s, m->seq, m->go, now, err);
+    case WIRE_XFER_ACK:
+        return on_ack(s, m->ack, now, err);
+    case WIRE_SUBMITTED:
+        if (m->submitted->xfer != s->xfer)
+            return 0;
+        *out = (struct submit_result){
+            .job = m->submitted->job,
+            .lines = m->submitted->lines,
+            .records = m->submitted->records,
+            .rejected = m->submitted->rejected,
+            .existing = m->submitted->existing,
+        };
+        return 1;
+    case WIRE_ERROR:
+        if (m->error->xfer != s->xfer)
+            return 0;
+        if (m->error->code != ERR_AGAIN || m->error->retry_ms == 0)
+            return rpc_error(m->error, err);
+        s->phase = PHASE_BEGIN;
+        s->repeat_at = now + m->error->retry_ms;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* BEGIN and END are said again when nothing came for a while; so is BEGIN in
+ * the middle, which asks where the coordinator is.
+ */
+static int repeat(struct sender *s, int64_t now, struct err *err)
+{
+    int ret;
+
+    if (now < s->repeat_at)
+        return 0;
+    if (now >= s->give_up_at)
+        return rpc_unreachable(s->rpc, err);
+    ret = s->phase == PHASE_END ? send_end(s, err) : send_begin(s, err);
+    if (ret < 0)
+        return -1;
+    s->repeat_at = now + (ret > 0 ? 20 : RPC_REPEAT_MS);
+    return 0;
+}
+
+static int converse(struct sender *s, submit_progress_fn *progress, void *ctx,
+                    struct submit_result *out, struct err *err)
+{
+    s->give_up_at = clock_now_ms() + rpc_patience_ms(s->rpc);
+    for (;;) {
+        int64_t now = clock_now_ms();
+        struct wire_msg m;
+        int got;
+
+        if (repeat(s, now, err) < 0)
+            return -1;
+        got = rpc_receive(s->rpc, s->repeat_at > now ? s->repeat_at - now : 0,
+                          &m, err);
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            continue;
+        now = clock_now_ms();
+        s->repeat_at = now + RPC_REPEAT_MS;
+        s->give_up_at = now + rpc_patience_ms(s->rpc);
+        got = on_message(s, &m, now, out, err);
+        wire_free(&m);
+        if (got != 0)
+            return got < 0 ? -1 : 0;
+        if (progress != NULL)
+            progress(ctx, s->next, s->in->size);
+    }
+}
+
+int submit_send(struct rpc *r, const struct submit_input *in,
+                const uint8_t request_id[SUBMIT_ID_BYTES], Skein__JobSpec *spec,
+                submit_progress_fn *progress, void *ctx,
+                struct submit_result *out, struct err *err)
+{
+    uint8_t id[SUBMIT_ID_BYTES];
+    struct sender s = {.rpc = r, .in = in, .xfer = rpc_xfer(r)};
+    int ret;
+
+    memcpy(id, request_id, sizeof id);
+    skein__submit__init(&s.submit);
+    s.submit.request_id = (ProtobufCBinaryData){.len = sizeof id, .data = id};
+    s.submit.spec = spec;
+    s.hash = hash_begin();
+    s.chunk = xcalloc(1, CHUNK_BYTES_MAX);
+    ret = converse(&s, progress, ctx, out, err);
+    if (s.hash != NULL)
+        hash_end(s.hash, NULL);
+    free(s.chunk);
+    return ret;
+}
