@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "proto/limits.h"
+#include "proto/wire.h"
 
 #define TEXT_BYTES_MAX 512 /* names, reasons, messages */
-#define UNKNOWN_FIELDS_MAX 16
 #define METADATA_BYTES_MAX (16u << 10)
 #define HASH_SIZE 32
 #define ID_SIZE 16
@@ -423,33 +423,42 @@ static int on_server(const ProtobufCMessage *any, struct err *err)
     return check_text(m->spool, 0, 4096, "spool", err);
 }
 
-static int on_any(const ProtobufCMessage *any, struct err *err)
+int validate(const ProtobufCMessage *msg, validate_strlen *len,
+             enum err_code code, struct err *err)
 {
-    (void)any; /* every value of its fields is allowed */
-    (void)err;
-    return 0;
-}
-
-int validate_message(enum wire_type type, const ProtobufCMessage *msg,
-                     struct err *err)
-{
-    static int (*const check[])(const ProtobufCMessage *, struct err *) = {
-        [WIRE_ERROR] = on_error,         [WIRE_HELLO] = on_hello,
-        [WIRE_WELCOME] = on_welcome,     [WIRE_BEAT] = on_beat,
-        [WIRE_BEAT_ACK] = on_beat_ack,   [WIRE_HELLO_AGAIN] = on_any,
-        [WIRE_PROBE] = on_any,           [WIRE_GRANT] = on_grant,
-        [WIRE_RELEASE] = on_release,     [WIRE_COMMITTED] = on_committed,
-        [WIRE_STALE] = on_stale,         [WIRE_REVOKE] = on_revoke,
-        [WIRE_XFER_BEGIN] = on_begin,    [WIRE_XFER_GO] = on_any,
-        [WIRE_XFER_CHUNK] = on_chunk,    [WIRE_XFER_ACK] = on_any,
-        [WIRE_XFER_END] = on_end,        [WIRE_FETCH] = on_fetch,
-        [WIRE_SUBMITTED] = on_submitted, [WIRE_JOBS_QUERY] = on_jobs_query,
-        [WIRE_JOBS] = on_jobs,           [WIRE_CANCEL] = on_cancel,
-        [WIRE_WORKERS_QUERY] = on_any,   [WIRE_WORKERS] = on_workers,
-        [WIRE_SERVER_QUERY] = on_any,    [WIRE_SERVER] = on_server,
+    static const struct {
+        const ProtobufCMessageDescriptor *type;
+        int (*check)(const ProtobufCMessage *, struct err *);
+    } rule[] = {
+        {&skein__error__descriptor, on_error},
+        {&skein__hello__descriptor, on_hello},
+        {&skein__welcome__descriptor, on_welcome},
+        {&skein__beat__descriptor, on_beat},
+        {&skein__beat_ack__descriptor, on_beat_ack},
+        {&skein__grant__descriptor, on_grant},
+        {&skein__release__descriptor, on_release},
+        {&skein__committed__descriptor, on_committed},
+        {&skein__stale__descriptor, on_stale},
+        {&skein__revoke__descriptor, on_revoke},
+        {&skein__xfer_begin__descriptor, on_begin},
+        {&skein__xfer_chunk__descriptor, on_chunk},
+        {&skein__xfer_end__descriptor, on_end},
+        {&skein__fetch__descriptor, on_fetch},
+        {&skein__submitted__descriptor, on_submitted},
+        {&skein__jobs_query__descriptor, on_jobs_query},
+        {&skein__jobs__descriptor, on_jobs},
+        {&skein__cancel__descriptor, on_cancel},
+        {&skein__workers__descriptor, on_workers},
+        {&skein__server_info__descriptor, on_server},
     };
 
+    (void)len;
+    (void)code;
     if (msg->n_unknown_fields > UNKNOWN_FIELDS_MAX)
         return bad(err, "unknown fields", "too many");
-    return check[type](msg, err);
+    for (size_t i = 0; i < sizeof rule / sizeof *rule; i++) {
+        if (rule[i].type == msg->descriptor)
+            return rule[i].check(msg, err);
+    }
+    return 0;
 }

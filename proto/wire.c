@@ -201,7 +201,7 @@ int wire_decode(const void *header, size_t header_len, const void *body,
                        "%s: not a message, or one that"
                        " unpacks beyond its bounds",
                        known[i].name);
-    if (validate_message(known[i].type, msg, err) < 0) {
+    if (validate(msg, NULL, ERR_PROTOCOL, err) < 0) {
         /* Freed as it was allocated: by free(). */
         protobuf_c_message_free_unpacked(msg, &allocator);
         return err_wrap(err, "%s", known[i].name);
