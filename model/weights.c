@@ -332,38 +332,44 @@ bool weight_present(const struct weight *w)
     return w->tensor != NULL;
 }
 
-/* Rows of a matrix stored [cols, rows]: the stored rows are read, a piece at a
- * time, and scattered.
- */
-static void read_transposed(const struct weight *w, int64_t first, int64_t n,
-                            float *out)
+/* The engine's orientation of a matrix stored the other way round. */
+static struct tensor transposed_view(const struct tensor *t)
 {
-    float piece[256];
-    const int64_t most = (int64_t)(sizeof piece / sizeof *piece);
+    struct tensor view = *t;
 
-    for (int64_t c = 0; c < w->cols; c++) {
-        for (int64_t r = 0; r < n; r += most) {
-            int64_t k = n - r < most ? n - r : most;
+    view.shape[0] = t->shape[1];
+    view.shape[1] = t->shape[0];
+    view.stride[0] = t->stride[1];
+    view.stride[1] = t->stride[0];
+    return view;
+}
 
-            tensor_read_f32(w->tensor, w->offset + c * w->rows + first + r, k,
-                            piece);
-            for (int64_t i = 0; i < k; i++)
-                out[(r + i) * w->cols + c] = piece[i];
-        }
-    }
+static void check_rows(const struct weight *w, int64_t first, int64_t n)
+{
+    assert(first >= 0);
+    assert(n >= 0);
+    assert(first + n <= w->rows);
+    assert(!w->transposed || w->tensor->ndim == 2);
 }
 
 void weight_read_rows(const struct weight *w, int64_t first, int64_t n,
                       float *out)
 {
-    assert(first >= 0);
-    assert(n >= 0);
-    assert(first + n <= w->rows);
-    if (w->transposed)
-        read_transposed(w, first, n, out);
-    else
-        tensor_read_f32(w->tensor, w->offset + first * w->cols, n * w->cols,
-                        out);
+    struct tensor view;
+
+    check_rows(w, first, n);
+    view = w->transposed ? transposed_view(w->tensor) : *w->tensor;
+    tensor_read_f32(&view, w->offset + first * w->cols, n * w->cols, out);
+}
+
+void weight_read_rows_f64(const struct weight *w, int64_t first, int64_t n,
+                          double *out)
+{
+    struct tensor view;
+
+    check_rows(w, first, n);
+    view = w->transposed ? transposed_view(w->tensor) : *w->tensor;
+    tensor_read_f64(&view, w->offset + first * w->cols, n * w->cols, out);
 }
 
 void weight_read(const struct weight *w, float *out)

@@ -85,6 +85,10 @@ void weight_read(const struct weight *w, float *out);
 void weight_read_rows(const struct weight *w, int64_t first, int64_t n,
                       float *out);
 
+/* The same as fp64: exact for every dtype. */
+void weight_read_rows_f64(const struct weight *w, int64_t first, int64_t n,
+                          double *out);
+
 bool weight_present(const struct weight *w);
 
 /* BLAKE2b-256 over what a backend sees: for every used tensor, in the order of
