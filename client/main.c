@@ -188,6 +188,7 @@ int main(int argc, char **argv)
     const struct command *command;
     struct err err = {.code = ERR_NONE};
     bool json = wants_json(argc, argv);
+    char version[] = "version";
     int status, words;
 
     signal(SIGPIPE, SIG_IGN); /* failed writes are seen where they happen */
@@ -198,7 +199,7 @@ int main(int argc, char **argv)
         return ERR_USAGE;
     }
     if (strcmp(argv[1], "--version") == 0)
-        argv[1] = (char[]){"version"};
+        argv[1] = version;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0
         || (strcmp(argv[1], "help") == 0 && argc == 2)) {
         print_overview(stdout);

@@ -118,8 +118,9 @@ static int parse_choice(const struct option_row *row, const char *text,
     for (size_t i = 0; row->choice[i] != NULL; i++) {
         if (strcmp(row->choice[i], text) == 0)
             return 0;
-        buf_addf(&all, "%s%s", i > 0 ? ", " : "", row->choice[i]);
     }
+    for (size_t i = 0; row->choice[i] != NULL; i++)
+        buf_addf(&all, "%s%s", i > 0 ? ", " : "", row->choice[i]);
     err_set(err, ERR_USAGE, "'%.60s' is not one of %s", text, all.data);
     buf_free(&all);
     return -1;

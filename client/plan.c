@@ -132,9 +132,15 @@ fail:
                    strerror(errno));
 }
 
+/* "null" or "null,null" ... */
+static bool null_devices(const struct run_options *o)
+{
+    return o->devices != NULL && strncmp(o->devices, "null", 4) == 0;
+}
+
 static bool wants_null(const struct run_options *o)
 {
-    return (o->devices != NULL && strcmp(o->devices, "null") == 0)
+    return null_devices(o)
            || (o->model != NULL && strcmp(o->model, "null") == 0);
 }
 
@@ -145,7 +151,7 @@ static int plan_model(struct plan *p, struct err *err)
     struct buf arg = BUF_INIT;
 
     p->null_backend = wants_null(o);
-    p->devices = p->null_backend && o->devices == NULL ? "null" : o->devices;
+    p->devices = p->null_backend && !null_devices(o) ? "null" : o->devices;
     if (p->null_backend) {
         p->model_name = xstrdup("null");
         p->model_arg = xstrdup("null=null");

@@ -166,7 +166,7 @@ static void part_texts(const struct progress_view *v, char text[PARTS][48])
     snprintf(text[PART_ETA], 48, "eta %s", a);
     progress_count((double)v->answered, a);
     progress_count((double)v->total, b);
-    snprintf(text[PART_COUNT], 48, "%s/%s req", a, b);
+    snprintf(text[PART_COUNT], 48, "%s/%s", a, b);
     text[PART_FAILED][0] = '\0';
     if (v->failed > 0) {
         progress_count((double)v->failed, a);

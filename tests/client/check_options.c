@@ -1,0 +1,250 @@
+#include "client/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cmd.h"
+#include "tests/common/run.h"
+
+struct sample {
+    const char *name;
+    const char *mode;
+    struct option_int count;
+    bool verbose;
+    bool help;
+};
+
+static const char *const modes[] = {"fast", "slow", NULL};
+
+static const struct option_row rows[] = {
+    {.name = "name",
+     .letter = 'n',
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct sample, name),
+     .value = "NAME",
+     .help = "a name",
+     .setting = true},
+    {.name = "mode",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct sample, mode),
+     .value = "MODE",
+     .choice = modes,
+     .help = "fast or slow",
+     .fallback = "fast"},
+    {.name = "count",
+     .letter = 'c',
+     .type = OPTION_INT,
+     .offset = offsetof(struct sample, count),
+     .value = "N",
+     .min = -5,
+     .max = 10,
+     .help = "how many",
+     .fallback = "1"},
+    {.name = NULL},
+};
+
+static const struct option_row common[] = {
+    {.name = "verbose",
+     .letter = 'v',
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct sample, verbose),
+     .help = "more"},
+    {.name = "help",
+     .letter = 'h',
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct sample, help),
+     .help = "this text"},
+    {.name = NULL},
+};
+
+static const struct option_spec spec = {
+    .command = "sample",
+    .synopsis = "[OPTIONS] FILE",
+    .purpose = "sample things",
+    .examples = "  skein sample x",
+    .rows = rows,
+    .common = common,
+    .args_min = 1,
+    .args_max = 1,
+};
+
+/* Parse words separated by spaces, up to 15 of them. */
+static int parse(const char *line, struct sample *s, char **first,
+                 struct err *err)
+{
+    static char copy[256];
+    static char *argv[16];
+    int argc = 0, at = 0, ret;
+
+    *s = (struct sample){.name = NULL};
+    snprintf(copy, sizeof copy, "sample %s", line);
+    for (char *w = strtok(copy, " "); w != NULL && argc < 15;
+         w = strtok(NULL, " "))
+        argv[argc++] = w;
+    argv[argc] = NULL;
+    ret = options_parse(&spec, argc, argv, s, &at, err);
+    if (first != NULL)
+        *first = ret == 0 ? argv[at] : NULL;
+    return ret;
+}
+
+START_TEST(every_type_is_read)
+{
+    struct sample s;
+    struct err err;
+    char *file;
+
+    ck_assert_int_eq(
+        parse("--name=a file -c -3 --mode slow -v", &s, &file, &err), 0);
+    ck_assert_str_eq(s.name, "a");
+    ck_assert_str_eq(s.mode, "slow");
+    ck_assert(s.count.given);
+    ck_assert_int_eq(s.count.value, -3);
+    ck_assert(s.verbose);
+    ck_assert_str_eq(file, "file");
+}
+END_TEST
+
+START_TEST(what_is_not_given_stays)
+{
+    struct sample s;
+
+    ck_assert_int_eq(parse("file", &s, NULL, NULL), 0);
+    ck_assert_ptr_null(s.name);
+    ck_assert_ptr_null(s.mode);
+    ck_assert(!s.count.given);
+    ck_assert(!s.verbose);
+}
+END_TEST
+
+START_TEST(double_dash_ends_options)
+{
+    struct sample s;
+    char *file;
+
+    ck_assert_int_eq(parse("-- --verbose", &s, &file, NULL), 0);
+    ck_assert_str_eq(file, "--verbose");
+    ck_assert(!s.verbose);
+}
+END_TEST
+
+START_TEST(mistakes_name_what_was_meant)
+{
+    static const struct {
+        const char *line;
+        const char *says;
+    } row[] = {
+        {"--nmae x f", "unknown option --nmae; did you mean --name?"},
+        {"--nmae=x f", "did you mean --name?"},
+        {"--zzzzzzzz f", "unknown option --zzzzzzzz"},
+        {"-z f", "unknown option -z"},
+        {"f --name", "option --name needs a value: NAME"},
+        {"f -n", "option --name needs a value: NAME"},
+        {"--name= f", "option --name: the value is empty"},
+        {"--mode medium f", "option --mode: 'medium' is not one of fast, slow"},
+        {"--count 11 f", "option --count: '11' is not within -5..10"},
+        {"--count 99999999999999999999 f", "is not within -5..10"},
+        {"--count 1x f", "option --count: '1x' is not a whole number"},
+        {"--verbose=1 f", "option --verbose takes no value"},
+        {"", "an argument is missing; usage: skein sample [OPTIONS] FILE"},
+        {"a b", "unexpected argument 'b'"},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct err err = {.code = ERR_NONE};
+        struct sample s;
+
+        ck_assert_int_eq(parse(row[i].line, &s, NULL, &err), -1);
+        ck_assert_int_eq(err.code, ERR_USAGE);
+        ck_assert_msg(strstr(err.text, row[i].says) != NULL,
+                      "'%s' said: %s\nexpected: %s", row[i].line, err.text,
+                      row[i].says);
+    }
+}
+END_TEST
+
+START_TEST(help_wins_over_missing_arguments)
+{
+    struct sample s;
+
+    ck_assert_int_eq(parse("--help", &s, NULL, NULL), 0);
+    ck_assert(s.help);
+}
+END_TEST
+
+START_TEST(settings_are_checked_like_options)
+{
+    struct sample s = {.name = NULL};
+    struct err err;
+
+    ck_assert_int_eq(options_assign(&rows[2], "7", "SKEIN_COUNT", &s, &err), 0);
+    ck_assert_int_eq(s.count.value, 7);
+    ck_assert_int_eq(options_assign(&rows[2], "x", "SKEIN_COUNT", &s, &err),
+                     -1);
+    ck_assert_int_eq(err.code, ERR_CONFIG);
+    ck_assert_str_eq(err.text, "SKEIN_COUNT: 'x' is not a whole number");
+}
+END_TEST
+
+START_TEST(help_shows_every_option_and_default)
+{
+    struct buf b = BUF_INIT;
+
+    options_help(&spec, &b);
+    ck_assert_ptr_nonnull(strstr(b.data, "skein sample - sample things"));
+    ck_assert_ptr_nonnull(strstr(b.data, "-n, --name NAME"));
+    ck_assert_ptr_nonnull(strstr(b.data, "--mode MODE"));
+    ck_assert_ptr_nonnull(strstr(b.data, "[default: fast]"));
+    ck_assert_ptr_nonnull(strstr(b.data, "-h, --help"));
+    ck_assert_ptr_nonnull(strstr(b.data, "SKEIN_<NAME>"));
+    buf_free(&b);
+}
+END_TEST
+
+static const struct command *const commands[] = {
+    &cmd_run,       &cmd_submit,        &cmd_ls,     &cmd_show,
+    &cmd_wait,      &cmd_results,       &cmd_errors, &cmd_cancel,
+    &cmd_worker_ls, &cmd_server_status, &cmd_version};
+
+/* The real tables: unique names and letters, help that fits the terminal. */
+START_TEST(every_command_has_a_sound_table)
+{
+    for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
+        const struct option_spec *s = &commands[c]->spec;
+        const struct option_row *row[2 * OPTIONS_MAX];
+        struct buf help = BUF_INIT;
+        size_t n = 0;
+
+        for (const struct option_row *r = s->rows; r && r->name; r++)
+            row[n++] = r;
+        for (const struct option_row *r = s->common; r && r->name; r++)
+            row[n++] = r;
+        ck_assert_uint_le(n, OPTIONS_MAX);
+        for (size_t i = 0; i < n; i++) {
+            ck_assert_uint_lt(row[i]->offset, commands[c]->options_size);
+            ck_assert(row[i]->type == OPTION_FLAG || row[i]->value != NULL);
+            ck_assert(row[i]->type != OPTION_CHOICE || row[i]->choice != NULL);
+            ck_assert(row[i]->type != OPTION_INT || row[i]->min < row[i]->max);
+            for (size_t k = 0; k < i; k++) {
+                ck_assert_str_ne(row[i]->name, row[k]->name);
+                ck_assert(row[i]->letter == 0
+                          || row[i]->letter != row[k]->letter);
+            }
+        }
+        options_help(s, &help);
+        for (char *line = strtok(help.data, "\n"); line != NULL;
+             line = strtok(NULL, "\n"))
+            ck_assert_msg(strlen(line) <= 90, "%s: %s", s->command, line);
+        buf_free(&help);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return RUN_TESTS(
+        "options", every_type_is_read, what_is_not_given_stays,
+        double_dash_ends_options, mistakes_name_what_was_meant,
+        help_wins_over_missing_arguments, settings_are_checked_like_options,
+        help_shows_every_option_and_default, every_command_has_a_sound_table);
+}
