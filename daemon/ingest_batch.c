@@ -1,0 +1,138 @@
+#include "daemon/ingest_batch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/record.h"
+
+/* About four bytes of text are a token. The estimate orders work and feeds
+ * progress; nothing depends on its being right. */
+#define BYTES_PER_TOKEN 4
+
+struct batch *batch_create(struct ingest *ingest)
+{
+    struct batch *b = xcalloc(1, sizeof *b);
+
+    b->ingest = ingest;
+    return b;
+}
+
+void batch_free(struct batch *b)
+{
+    if (b == NULL)
+        return;
+    buf_free(&b->text);
+    buf_free(&b->errors);
+    free(b->item);
+    free(b);
+}
+
+static uint64_t text_cost(const struct record_text *t)
+{
+    return t->is_ids ? t->n : t->len / BYTES_PER_TOKEN + 1;
+}
+
+static uint64_t record_cost(const struct record *r)
+{
+    uint64_t cost = text_cost(&r->context);
+
+    for (size_t i = 0; i < r->n_target; i++)
+        cost += text_cost(&r->target[i]);
+    if (r->kind == RECORD_GENERATE)
+        cost += (uint64_t)r->max_tokens;
+    return cost;
+}
+
+static bool is_blank(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r')
+            return false;
+    }
+    return true;
+}
+
+static struct batch_item *add_item(struct batch *b)
+{
+    if (b->n == b->cap) {
+        b->cap = b->cap == 0 ? 256 : 2 * b->cap;
+        b->item = xrealloc(b->item, b->cap * sizeof *b->item);
+    }
+    b->item[b->n] = (struct batch_item){0};
+    return &b->item[b->n++];
+}
+
+static void reject(struct batch *b, struct batch_item *item,
+                   struct record *partial, const struct record_error *e)
+{
+    partial->line = item->line;
+    item->rejected = true;
+    item->start = (uint32_t)b->errors.len;
+    record_write_error(partial, e, &b->errors);
+    item->len = (uint32_t)(b->errors.len - item->start);
+}
+
+static void validate_line(struct batch *b, const uint8_t key[16], size_t start,
+                          size_t len, uint64_t line)
+{
+    struct batch_item *item = add_item(b);
+    struct record partial = {0};
+    struct record_error e;
+    struct record *r =
+        record_parse(b->text.data + start, len, line, &partial, &e);
+
+    item->line = line;
+    item->text_start = (uint32_t)start;
+    item->text_len = (uint32_t)len;
+    if (r == NULL) {
+        reject(b, item, &partial, &e);
+        record_clear(&partial);
+        return;
+    }
+    item->start = (uint32_t)start;
+    item->len = (uint32_t)len;
+    item->generates = r->kind == RECORD_GENERATE;
+    item->cost = record_cost(r);
+    record_id_hash(r, key, item->id_hash);
+    record_free(r);
+}
+
+void batch_validate(struct batch *b, const uint8_t key[16])
+{
+    uint64_t line = b->first_line;
+    size_t at = 0;
+
+    if (line == 1 && b->text.len >= 3
+        && memcmp(b->text.data, "\xEF\xBB\xBF", 3) == 0)
+        at = 3;
+    for (; at < b->text.len; line++) {
+        const char *s = b->text.data + at;
+        const char *end = memchr(s, '\n', b->text.len - at);
+        size_t len = end == NULL ? b->text.len - at : (size_t)(end - s);
+        size_t next = at + len + 1;
+
+        if (len > 0 && s[len - 1] == '\r')
+            len--;
+        if (!is_blank(s, len))
+            validate_line(b, key, at, len, line);
+        at = next;
+    }
+}
+
+void batch_duplicate(const struct batch *b, const struct batch_item *item,
+                     uint64_t first_line, struct buf *out)
+{
+    struct record_error e;
+    struct record partial = {0};
+    struct record *r = record_parse(b->text.data + item->text_start,
+                                    item->text_len, item->line, &partial, &e);
+
+    record_error_set(&e, "duplicate_id", "id",
+                     "this id was given on line %" PRIu64 " already",
+                     first_line);
+    if (r != NULL)
+        record_write_error(r, &e, out);
+    record_clear(&partial);
+    record_free(r);
+}

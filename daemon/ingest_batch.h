@@ -1,0 +1,52 @@
+/* daemon/ingest_batch.h - a batch of input lines and what they turned out to be
+ *
+ * Pure: text in, items out. Part of the ingest.
+ */
+#ifndef DAEMON_INGEST_BATCH_H
+#define DAEMON_INGEST_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+
+struct ingest;
+
+/* One line that is not blank. */
+struct batch_item {
+    uint64_t line;
+    uint32_t start; /* in the batch's text; of a rejected one, in `errors` */
+    uint32_t len;
+    uint32_t text_start; /* the line in the batch's text, always */
+    uint32_t text_len;
+    bool rejected;
+    bool generates;
+    uint64_t cost; /* estimated tokens */
+    uint8_t id_hash[16];
+};
+
+struct batch {
+    struct batch *next;
+    struct ingest *ingest;
+    uint64_t seq; /* 0, 1, ... within the submission */
+    uint64_t first_line;
+    uint64_t n_lines;
+    struct buf text; /* whole lines; the very last may lack its newline */
+    /* out */
+    struct batch_item *item; /* [n] */
+    size_t n;
+    size_t cap;
+    struct buf errors; /* error objects, one after another */
+};
+
+struct batch *batch_create(struct ingest *ingest);
+void batch_free(struct batch *b); /* NULL is allowed */
+
+/* Parse and check every line. `key` is the submission's secret for id_hash. */
+void batch_validate(struct batch *b, const uint8_t key[16]);
+
+/* Append the error object of a line whose id was seen on `first_line`. */
+void batch_duplicate(const struct batch *b, const struct batch_item *item,
+                     uint64_t first_line, struct buf *out);
+
+#endif /* DAEMON_INGEST_BATCH_H */

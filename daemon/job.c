@@ -1,0 +1,81 @@
+#include "daemon/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool job_state_final(Skein__JobState state)
+{
+    return state == SKEIN__JOB_STATE__JOB_DONE
+           || state == SKEIN__JOB_STATE__JOB_FAILED
+           || state == SKEIN__JOB_STATE__JOB_CANCELLED
+           || state == SKEIN__JOB_STATE__JOB_CORRUPT;
+}
+
+void job_image_count(struct job_image *image)
+{
+    bool in_prefix = true;
+
+    image->answered = image->failed = image->cost_done = 0;
+    image->tokens_in = image->tokens_out = 0;
+    image->shards_done = image->prefix = 0;
+    for (uint32_t i = 0; i < image->n_shards; i++) {
+        const struct shard_image *s = &image->shard[i];
+
+        if (s->state != SHARD_DONE) {
+            in_prefix = false;
+            continue;
+        }
+        image->answered += s->n_records;
+        image->failed += s->n_errors;
+        image->tokens_in += s->tokens_in;
+        image->tokens_out += s->tokens_out;
+        image->cost_done += s->cost;
+        image->shards_done++;
+        if (in_prefix)
+            image->prefix++;
+    }
+}
+
+void job_image_clear(struct job_image *image)
+{
+    buf_free(&image->spec);
+    free(image->shard);
+    *image = (struct job_image){0};
+}
+
+void job_image_free(struct job_image *image)
+{
+    if (image == NULL)
+        return;
+    job_image_clear(image);
+    free(image);
+}
+
+bool token_same(const struct token *a, const struct token *b)
+{
+    return a->epoch == b->epoch && a->job == b->job && a->shard == b->shard
+           && a->attempt == b->attempt && a->nonce == b->nonce;
+}
+
+struct token token_of(const Skein__Token *t)
+{
+    if (t == NULL)
+        return (struct token){0};
+    return (struct token){
+        .epoch = t->epoch,
+        .job = t->job,
+        .shard = t->shard,
+        .attempt = t->attempt,
+        .nonce = t->nonce,
+    };
+}
+
+void token_fill(const struct token *t, Skein__Token *out)
+{
+    skein__token__init(out);
+    out->epoch = t->epoch;
+    out->job = t->job;
+    out->shard = t->shard;
+    out->attempt = t->attempt;
+    out->nonce = t->nonce;
+}
