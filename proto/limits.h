@@ -21,6 +21,7 @@
 #define DEVICES_MAX 64 /* per worker */
 #define HELD_MAX 256   /* leases per worker: 64 ranks x 4 */
 #define JOBS_PER_REPLY_MAX 256 /* x at most ~3 KiB each < FRAME_BYTES_MAX */
+#define WORKERS_PER_REPLY_MAX 1024 /* as far as they fit a frame */
 
 #define BEAT_MS 2000
 #define LEASE_COORDINATOR_MS 10000 /* after receipt of a beat */

@@ -1,28 +1,28 @@
 #include "proto/lineset.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/hash.h"
 
-#define LINESET_MAGIC 0x534C4B53u /* "SKLS" */
-#define HEAD_BYTES 16
-#define ITEM_BYTES 8
+#define MAGIC 0x534C4B53u /* "SKLS" */
+#define HEAD_BYTES 16u
+#define ROW_BYTES 8u
 #define ERROR_FLAG 0x80000000u
 
-static void put32(struct buf *b, uint32_t v)
+static void put_u32(struct buf *out, uint32_t value)
 {
-    uint8_t le[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16),
-                     (uint8_t)(v >> 24)};
+    uint8_t le[4];
 
-    buf_add(b, le, sizeof le);
+    for (int i = 0; i < 4; i++)
+        le[i] = (uint8_t)(value >> (8 * i));
+    buf_add(out, le, sizeof le);
 }
 
-static uint32_t get32(const char *s)
+static uint32_t get_u32(const char *at)
 {
-    const uint8_t *p = (const uint8_t *)s;
+    const uint8_t *p = (const uint8_t *)at;
 
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16
            | (uint32_t)p[3] << 24;
@@ -43,13 +43,14 @@ void lineset_writer_free(struct lineset_writer *w)
 void lineset_add(struct lineset_writer *w, uint64_t line, const char *text,
                  size_t len, bool error)
 {
-    assert(w->n == 0 || line > w->last_line);
+    assert(line > w->last_line);
     assert(len < ERROR_FLAG);
+    assert(w->n < LINESET_ITEMS_MAX);
     if (w->n == 0)
         w->first_line = line;
     assert(line - w->first_line <= UINT32_MAX);
-    put32(&w->table, (uint32_t)(line - w->first_line));
-    put32(&w->table, (uint32_t)len | (error ? ERROR_FLAG : 0));
+    put_u32(&w->table, (uint32_t)(line - w->first_line));
+    put_u32(&w->table, (uint32_t)len | (error ? ERROR_FLAG : 0));
     buf_add(&w->text, text, len);
     w->last_line = line;
     w->n++;
@@ -57,56 +58,81 @@ void lineset_add(struct lineset_writer *w, uint64_t line, const char *text,
 
 void lineset_pack(struct lineset_writer *w, struct buf *out)
 {
-    struct buf plain = BUF_INIT;
+    struct buf raw = BUF_INIT;
 
-    put32(&plain, LINESET_MAGIC);
-    put32(&plain, w->n);
-    put32(&plain, (uint32_t)w->first_line);
-    put32(&plain, (uint32_t)(w->first_line >> 32));
-    buf_add(&plain, w->table.data, w->table.len);
-    buf_add(&plain, w->text.data, w->text.len);
-    zst_pack(plain.data, plain.len, out);
-    buf_free(&plain);
+    buf_reserve(&raw, HEAD_BYTES + w->table.len + w->text.len);
+    put_u32(&raw, MAGIC);
+    put_u32(&raw, w->n);
+    put_u32(&raw, (uint32_t)w->first_line);
+    put_u32(&raw, (uint32_t)(w->first_line >> 32));
+    buf_add(&raw, w->table.data, w->table.len);
+    buf_add(&raw, w->text.data, w->text.len);
+    zst_pack(raw.data, raw.len, out);
+    buf_free(&raw);
     buf_clear(&w->table);
     buf_clear(&w->text);
+    w->first_line = 0;
+    w->last_line = 0;
     w->n = 0;
-    w->first_line = w->last_line = 0;
 }
 
-/* Turn the table into items; `s->bytes` is decompressed and its head checked. */
-static int read_table(struct lineset *s, uint64_t first_line, struct err *err)
+/* The head of s->bytes; fills *n and *first_line. */
+static int read_head(const struct lineset *s, uint32_t *n, uint64_t *first_line,
+                     struct err *err)
 {
-    const char *table = s->bytes.data + HEAD_BYTES;
-    const char *text = table + (size_t)s->n * ITEM_BYTES;
-    size_t left = s->bytes.len - HEAD_BYTES - (size_t)s->n * ITEM_BYTES;
-    uint64_t last = 0;
+    const char *head = s->bytes.data;
 
-    for (uint32_t i = 0; i < s->n; i++) {
-        uint32_t delta = get32(table + (size_t)i * ITEM_BYTES);
-        uint32_t len = get32(table + (size_t)i * ITEM_BYTES + 4);
+    if (s->bytes.len < HEAD_BYTES || get_u32(head) != MAGIC)
+        return err_set(err, ERR_CORRUPT, "not a lineset");
+    *n = get_u32(head + 4);
+    *first_line = (uint64_t)get_u32(head + 12) << 32 | get_u32(head + 8);
+    if (*n > (s->bytes.len - HEAD_BYTES) / ROW_BYTES)
+        return err_set(err, ERR_CORRUPT,
+                       "lineset of %u lines has a table for %zu", *n,
+                       (s->bytes.len - HEAD_BYTES) / ROW_BYTES);
+    if (*n > LINESET_ITEMS_MAX)
+        return err_set(err, ERR_LIMIT, "lineset of %u lines, at most %u", *n,
+                       LINESET_ITEMS_MAX);
+    if ((*n == 0) != (*first_line == 0)
+        || *first_line > UINT64_MAX - UINT32_MAX)
+        return err_set(err, ERR_CORRUPT,
+                       "lineset of %u lines starts at line %llu", *n,
+                       (unsigned long long)*first_line);
+    return 0;
+}
+
+/* The table and the texts it describes, which must fill the rest exactly. */
+static int read_items(struct lineset *s, uint32_t n, uint64_t first_line,
+                      struct err *err)
+{
+    const char *row = s->bytes.data + HEAD_BYTES;
+    const char *text = row + (size_t)n * ROW_BYTES;
+    size_t left = s->bytes.len - HEAD_BYTES - (size_t)n * ROW_BYTES;
+
+    for (uint32_t i = 0; i < n; i++, row += ROW_BYTES) {
         struct lineset_item *item = &s->item[i];
+        uint32_t len = get_u32(row + 4);
 
+        item->line = first_line + get_u32(row);
         item->error = (len & ERROR_FLAG) != 0;
         item->len = len & ~ERROR_FLAG;
-        if (first_line > UINT64_MAX - delta)
-            return err_set(err, ERR_CORRUPT, "lineset: line number overflow");
-        item->line = first_line + delta;
-        if (item->line == 0 || item->line <= last)
+        item->text = text;
+        if (i == 0 ? item->line != first_line
+                   : item->line <= s->item[i - 1].line)
             return err_set(err, ERR_CORRUPT,
-                           "lineset: line %" PRIu64 " after %" PRIu64,
-                           item->line, last);
+                           "lineset: line %llu is out of order",
+                           (unsigned long long)item->line);
         if (item->len > left)
             return err_set(err, ERR_CORRUPT,
-                           "lineset: line %" PRIu64 " ends beyond the data",
-                           item->line);
-        last = item->line;
-        item->text = text;
+                           "lineset: line %llu has %u bytes, %zu are left",
+                           (unsigned long long)item->line, item->len, left);
         text += item->len;
         left -= item->len;
         s->n_error += item->error;
     }
-    if (left != 0)
-        return err_set(err, ERR_CORRUPT, "lineset: %zu bytes too many", left);
+    s->n = n;
+    if (left > 0)
+        return err_set(err, ERR_CORRUPT, "lineset: %zu bytes of no line", left);
     return 0;
 }
 
@@ -114,26 +140,19 @@ int lineset_unpack(const void *data, size_t len, struct lineset *out,
                    struct err *err)
 {
     struct lineset s = {0};
-    uint64_t first_line;
+    uint64_t first_line = 0;
+    uint32_t n = 0;
 
     if (zst_unpack(data, len, LINESET_BYTES_MAX, &s.bytes, err) < 0)
         goto fail;
-    if (s.bytes.len < HEAD_BYTES || get32(s.bytes.data) != LINESET_MAGIC) {
-        err_set(err, ERR_CORRUPT, "not a lineset");
+    if (read_head(&s, &n, &first_line, err) < 0)
         goto fail;
-    }
-    s.n = get32(s.bytes.data + 4);
-    first_line =
-        get32(s.bytes.data + 8) | (uint64_t)get32(s.bytes.data + 12) << 32;
-    if (s.n > (s.bytes.len - HEAD_BYTES) / ITEM_BYTES) {
-        err_set(err, ERR_CORRUPT, "lineset: %" PRIu32 " lines do not fit", s.n);
-        goto fail;
-    }
-    s.item = xcalloc(s.n, sizeof *s.item);
-    if (read_table(&s, first_line, err) < 0)
+    s.item = xcalloc(n, sizeof *s.item);
+    if (read_items(&s, n, first_line, err) < 0)
         goto fail;
     *out = s;
     return 0;
+
 fail:
     lineset_free(&s);
     return -1;
@@ -151,16 +170,14 @@ int lineset_match(const struct lineset *input, const struct lineset *result,
 {
     uint32_t n = input->n < result->n ? input->n : result->n;
 
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n; i++)
         if (input->item[i].line != result->item[i].line)
             return err_set(err, ERR_INVALID,
-                           "answer for line %" PRIu64 " where line %" PRIu64
-                           " was asked",
-                           result->item[i].line, input->item[i].line);
-    }
+                           "answer %u is to line %llu instead of line %llu",
+                           i + 1, (unsigned long long)result->item[i].line,
+                           (unsigned long long)input->item[i].line);
     if (input->n != result->n)
-        return err_set(err, ERR_INVALID,
-                       "%" PRIu32 " answers for %" PRIu32 " records", result->n,
+        return err_set(err, ERR_INVALID, "%u answers to %u lines", result->n,
                        input->n);
     return 0;
 }

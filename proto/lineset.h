@@ -23,6 +23,8 @@
 
 #define LINESET_BYTES_MAX (256u << 20) /* decompressed; a shard of 1,024 long
                                         * generations fits many times */
+#define LINESET_ITEMS_MAX (1u << 20)   /* x 32 bytes in memory; a writer that
+                                        * may have more starts another set */
 
 struct lineset_item {
     uint64_t line; /* 1-based line number in the job's input */
@@ -42,7 +44,9 @@ struct lineset_writer {
 
 void lineset_writer_init(struct lineset_writer *w);
 void lineset_writer_free(struct lineset_writer *w);
-/* Line numbers must ascend; len < 2^31. */
+/* Line numbers start at 1, ascend, and differ by less than 2^32 in one set; len
+ * < 2^31; at most LINESET_ITEMS_MAX. All asserted.
+ */
 void lineset_add(struct lineset_writer *w, uint64_t line, const char *text,
                  size_t len, bool error);
 /* Append the packed (zstd) form to `out` and empty the writer. */

@@ -26,8 +26,8 @@ size_t utf8_check(const char *s, size_t len)
     while ((at = skip_ascii(s, at, len)) < len) {
         size_t left = len - at < 4 ? len - at : 4;
         utf8proc_int32_t code;
-        utf8proc_ssize_t n = utf8proc_iterate(
-            (const utf8proc_uint8_t *)s + at, (utf8proc_ssize_t)left, &code);
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s + at,
+                                              (utf8proc_ssize_t)left, &code);
 
         if (n <= 0)
             break;

@@ -2,463 +2,396 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "common/hash.h"
 #include "proto/limits.h"
-#include "proto/wire.h"
+#include "proto/utf8_check.h"
 
-#define TEXT_BYTES_MAX 512 /* names, reasons, messages */
+#define ANY UINT64_MAX
+#define ID_BYTES 16        /* incarnation, request id */
+#define NAME_BYTES_MAX 256 /* hosts, workers, devices: for people */
+#define TEXT_BYTES_MAX 512 /* reasons and messages: one line, like struct err */
+#define PATH_BYTES_MAX 4096 /* PATH_MAX */
 #define METADATA_BYTES_MAX (16u << 10)
-#define HASH_SIZE 32
-#define ID_SIZE 16
-#define IN_FLIGHT_MAX 4096 /* rows of a step that a crash may name */
-#define SCALE_MAX 1e15     /* of doubles that are rates */
+#define INTERVAL_MS_MAX 3600000 /* an hour */
 
-static int bad(struct err *err, const char *field, const char *why)
+/* What min and max mean depends on the field: bytes of a string or of bytes,
+ * elements of a list, the value of a number; for a submessage min = 1 says that
+ * it must be there. Rows are in the order of the fields in skein.proto.
+ */
+struct rule {
+    const char *field;
+    uint64_t min;
+    uint64_t max;
+    bool or_empty; /* 0 is fine too, though below min */
+};
+
+#define RULES_MAX 16 /* per message */
+
+struct rules {
+    const ProtobufCMessageDescriptor *type;
+    struct rule rule[RULES_MAX];
+};
+
+static const struct rules all_rules[] = {
+    {&skein__token__descriptor,
+     {{"epoch", 1, ANY, 0}, {"job", 1, ANY, 0}, {"attempt", 1, ANY, 0}}},
+    {&skein__job_spec__descriptor,
+     {{"name", 0, JOB_NAME_BYTES_MAX, 0},
+      {"model", 0, MODEL_NAME_BYTES_MAX, 0},
+      {"user", 0, 64, 0},
+      {"metadata", 0, METADATA_BYTES_MAX, 0}}},
+    {&skein__error__descriptor,
+     {{"code", 1, 255, 0},
+      {"message", 0, TEXT_BYTES_MAX, 0},
+      {"retry_ms", 0, INTERVAL_MS_MAX, 0}}},
+    {&skein__model__descriptor,
+     {{"name", 1, MODEL_NAME_BYTES_MAX, 0},
+      {"fingerprint", HASH_BYTES, HASH_BYTES, 0},
+      {"vocab", 1, INT32_MAX, 0}}},
+    {&skein__device__descriptor,
+     {{"name", 1, NAME_BYTES_MAX, 0},
+      {"state", 1, NAME_BYTES_MAX, 0},
+      {"model", 0, NAME_BYTES_MAX, 0}}},
+    {&skein__held__descriptor, {{"token", 1, 1, 0}}},
+    {&skein__hello__descriptor,
+     {{"incarnation", ID_BYTES, ID_BYTES, 0},
+      {"name", 1, NAME_BYTES_MAX, 0},
+      {"host", 0, NAME_BYTES_MAX, 0},
+      {"version", 0, NAME_BYTES_MAX, 0},
+      {"model", 0, MODELS_MAX, 0},
+      {"device", 0, DEVICES_MAX, 0},
+      {"held", 0, HELD_MAX, 0},
+      {"capacity", 1, 1, 0}}},
+    {&skein__welcome__descriptor,
+     {{"epoch", 1, ANY, 0},
+      {"beat_ms", 1, INTERVAL_MS_MAX, 0},
+      {"lease_ms", 1, INTERVAL_MS_MAX, 0},
+      {"drop", 0, HELD_MAX, 0}}},
+    {&skein__beat__descriptor,
+     {{"epoch", 1, ANY, 0},
+      {"seq", 1, ANY, 0},
+      {"held", 0, HELD_MAX, 0},
+      {"capacity", 1, 1, 0},
+      {"device", 0, DEVICES_MAX, 0}}},
+    {&skein__beat_ack__descriptor,
+     {{"epoch", 1, ANY, 0}, {"seq", 1, ANY, 0}, {"drop", 0, HELD_MAX, 0}}},
+    {&skein__hello_again__descriptor, {{"epoch", 1, ANY, 0}}},
+    {&skein__probe__descriptor, {{"epoch", 1, ANY, 0}}},
+    {&skein__grant__descriptor,
+     {{"token", 1, 1, 0},
+      {"spec", 1, 1, 0},
+      {"model", 1, MODEL_NAME_BYTES_MAX, 0},
+      {"n_records", 1, SHARD_RECORDS_MAX, 0},
+      {"input_bytes", 1, BLOB_BYTES_MAX, 0},
+      {"input_hash", HASH_BYTES, HASH_BYTES, 0}}},
+    {&skein__release__descriptor,
+     {{"token", 1, 1, 0},
+      {"message", 0, TEXT_BYTES_MAX, 0},
+      {"in_flight", 0, SHARD_RECORDS_MAX, 0}}},
+    {&skein__committed__descriptor, {{"token", 1, 1, 0}}},
+    {&skein__stale__descriptor, {{"token", 1, 1, 0}}},
+    {&skein__revoke__descriptor,
+     {{"token", 1, 1, 0}, {"reason", 0, TEXT_BYTES_MAX, 0}}},
+    {&skein__submit__descriptor,
+     {{"request_id", ID_BYTES, ID_BYTES, 0}, {"spec", 1, 1, 0}}},
+    {&skein__upload__descriptor,
+     {{"token", 1, 1, 0},
+      {"n_records", 1, SHARD_RECORDS_MAX, 0},
+      {"n_errors", 0, SHARD_RECORDS_MAX, 0},
+      {"fingerprint", HASH_BYTES, HASH_BYTES, 0}}},
+    {&skein__xfer_begin__descriptor,
+     {{"xfer", 1, ANY, 0}, {"hash", HASH_BYTES, HASH_BYTES, 1}}},
+    {&skein__xfer_go__descriptor,
+     {{"xfer", 1, ANY, 0}, {"window", 0, XFER_WINDOW_BYTES, 0}}},
+    {&skein__xfer_chunk__descriptor,
+     {{"xfer", 1, ANY, 0}, {"data", 1, CHUNK_BYTES_MAX, 0}}},
+    {&skein__xfer_ack__descriptor,
+     {{"xfer", 1, ANY, 0}, {"window", 0, XFER_WINDOW_BYTES, 0}}},
+    {&skein__xfer_end__descriptor,
+     {{"xfer", 1, ANY, 0}, {"hash", HASH_BYTES, HASH_BYTES, 1}}},
+    {&skein__fetch__descriptor,
+     {{"xfer", 1, ANY, 0}, {"window", 1, XFER_WINDOW_BYTES, 0}}},
+    {&skein__blob_ref__descriptor, {{"job", 1, ANY, 0}}},
+    {&skein__submitted__descriptor, {{"xfer", 1, ANY, 0}, {"job", 1, ANY, 0}}},
+    {&skein__job_info__descriptor,
+     {{"job", 1, ANY, 0},
+      {"fingerprint", HASH_BYTES, HASH_BYTES, 1},
+      {"message", 0, TEXT_BYTES_MAX, 0}}},
+    {&skein__jobs_query__descriptor, {{"job", 0, JOBS_PER_REPLY_MAX, 0}}},
+    {&skein__jobs__descriptor, {{"job", 0, JOBS_PER_REPLY_MAX, 0}}},
+    {&skein__cancel__descriptor,
+     {{"job", 1, ANY, 0}, {"reason", 0, TEXT_BYTES_MAX, 0}}},
+    {&skein__worker_info__descriptor,
+     {{"name", 1, NAME_BYTES_MAX, 0},
+      {"host", 0, NAME_BYTES_MAX, 0},
+      {"version", 0, NAME_BYTES_MAX, 0},
+      {"state", 1, NAME_BYTES_MAX, 0},
+      {"model", 0, MODELS_MAX, 0},
+      {"device", 0, DEVICES_MAX, 0}}},
+    {&skein__workers__descriptor, {{"worker", 0, WORKERS_PER_REPLY_MAX, 0}}},
+    {&skein__server_info__descriptor,
+     {{"version", 0, NAME_BYTES_MAX, 0},
+      {"health", 0, NAME_BYTES_MAX, 0},
+      {"spool", 0, PATH_BYTES_MAX, 0}}},
+};
+
+#define N_RULES (sizeof all_rules / sizeof all_rules[0])
+
+static const struct rule *rules_of(const ProtobufCMessageDescriptor *type)
 {
-    return err_set(err, ERR_PROTOCOL, "%s: %s", field, why);
+    for (size_t i = 0; i < N_RULES; i++)
+        if (all_rules[i].type == type)
+            return all_rules[i].rule;
+    return NULL;
 }
 
-/* Well-formed UTF-8 without control characters. (text/ is not ours to use.) */
-static bool plain_text(const char *s)
+static bool rule_names(const struct rule *rule, const char *field)
 {
-    const unsigned char *p = (const unsigned char *)s;
+    return rule != NULL && rule->field != NULL
+           && strcmp(rule->field, field) == 0;
+}
 
-    while (*p != 0) {
-        unsigned n = *p < 0x80   ? 0
-                     : *p < 0xC2 ? 9
-                     : *p < 0xE0 ? 1
-                     : *p < 0xF0 ? 2
-                     : *p < 0xF5 ? 3
-                                 : 9;
+int validate_has_rule(const ProtobufCMessageDescriptor *type, const char *field)
+{
+    const struct rule *rule = rules_of(type);
 
-        if (n == 9 || *p < 0x20 || *p == 0x7F)
-            return false;
-        if ((*p == 0xE0 && p[1] < 0xA0) || (*p == 0xED && p[1] > 0x9F)
-            || (*p == 0xF0 && p[1] < 0x90) || (*p == 0xF4 && p[1] > 0x8F))
-            return false;
-        for (p++; n > 0; n--, p++) {
-            if ((*p & 0xC0) != 0x80)
-                return false;
+    for (size_t i = 0; rule != NULL && i < RULES_MAX; i++)
+        if (rule_names(rule + i, field))
+            return 1;
+    return 0;
+}
+
+size_t validate_stray_rules(void)
+{
+    size_t strays = 0;
+
+    for (size_t i = 0; i < N_RULES; i++) {
+        const ProtobufCMessageDescriptor *type = all_rules[i].type;
+        const struct rule *rule = all_rules[i].rule;
+
+        for (unsigned f = 0; f < type->n_fields; f++)
+            if (rule_names(rule, type->fields[f].name))
+                rule++;
+        strays += rule->field != NULL;
+    }
+    return strays;
+}
+
+struct check {
+    validate_strlen *len;
+    enum err_code code;
+    struct err *err;
+};
+
+static int refuse(const struct check *c, const ProtobufCMessageDescriptor *type,
+                  const ProtobufCFieldDescriptor *field, const char *what)
+{
+    return err_set(c->err, c->code, "message %s: field %s %s", type->short_name,
+                   field->name, what);
+}
+
+static const void *member(const ProtobufCMessage *msg, unsigned offset)
+{
+    return (const char *)msg + offset;
+}
+
+/* Length of a valid string, or -1 with `*what` wrong with it. */
+static int64_t string_length(const struct check *c, const char *s,
+                             const void *absent, const char **what)
+{
+    size_t len;
+
+    if (s == NULL || s == absent)
+        return 0;
+    len = c->len != NULL ? c->len(s) : strlen(s);
+    if (strlen(s) != len) {
+        *what = "contains a NUL byte";
+        return -1;
+    }
+    if (utf8_check(s, len) != len) {
+        *what = "is not UTF-8";
+        return -1;
+    }
+    return (int64_t)len;
+}
+
+/* The number a rule bounds, of one field that is not repeated. Negative values
+ * of signed fields have no rules but are outside of every range. -1: `*what` is
+ * wrong.
+ */
+static int field_measure(const struct check *c,
+                         const ProtobufCFieldDescriptor *f, const void *at,
+                         uint64_t *value, const char **what)
+{
+    int64_t n;
+
+    switch (f->type) {
+    case PROTOBUF_C_TYPE_STRING:
+        n = string_length(c, *(char *const *)at, f->default_value, what);
+        *value = (uint64_t)n;
+        return n < 0 ? -1 : 0;
+    case PROTOBUF_C_TYPE_BYTES:
+        *value = ((const ProtobufCBinaryData *)at)->len;
+        return 0;
+    case PROTOBUF_C_TYPE_MESSAGE:
+        *value = *(ProtobufCMessage *const *)at != NULL;
+        return 0;
+    case PROTOBUF_C_TYPE_ENUM:
+        if (protobuf_c_enum_descriptor_get_value(f->descriptor,
+                                                 *(const int *)at)
+            == NULL) {
+            *what = "has an unknown value";
+            return -1;
         }
+        *value = (uint64_t) * (const int *)at;
+        return 0;
+    case PROTOBUF_C_TYPE_DOUBLE:
+        *what = "is not a finite number";
+        *value = 0;
+        return isfinite(*(const double *)at) ? 0 : -1;
+    case PROTOBUF_C_TYPE_INT32:
+        *value = (uint64_t)(int64_t) * (const int32_t *)at;
+        return 0;
+    case PROTOBUF_C_TYPE_UINT32:
+        *value = *(const uint32_t *)at;
+        return 0;
+    case PROTOBUF_C_TYPE_BOOL:
+        *value = 0;
+        return 0;
+    default: /* (u)int64, fixed64: skein.proto has no others */
+        *value = *(const uint64_t *)at;
+        return 0;
     }
-    return true;
 }
 
-static int check_text(const char *s, size_t min, size_t max, const char *field,
-                      struct err *err)
+static int check_range(const struct check *c,
+                       const ProtobufCMessageDescriptor *type,
+                       const ProtobufCFieldDescriptor *f,
+                       const struct rule *rule, uint64_t value)
 {
-    size_t len = strlen(s);
+    char what[96];
 
-    if (len < min)
-        return bad(err, field, "empty");
-    if (len > max)
-        return bad(err, field, "too long");
-    if (!plain_text(s))
-        return bad(err, field, "not plain UTF-8 text");
-    return 0;
+    if ((value >= rule->min && value <= rule->max)
+        || (value == 0 && rule->or_empty))
+        return 0;
+    if (f->type == PROTOBUF_C_TYPE_MESSAGE && value == 0 && rule->min == 1)
+        return refuse(c, type, f, "is missing");
+    snprintf(what, sizeof what,
+             "is outside of its bounds: %llu, allowed %llu..%llu%s",
+             (unsigned long long)value, (unsigned long long)rule->min,
+             (unsigned long long)rule->max, rule->or_empty ? " or none" : "");
+    return refuse(c, type, f, what);
 }
 
-static int check_size(const ProtobufCBinaryData *b, size_t size,
-                      const char *field, struct err *err)
-{
-    return b->len == size ? 0 : bad(err, field, "wrong length");
-}
+static int check_message(const struct check *c, const ProtobufCMessage *msg);
 
-static int check_count(size_t n, size_t max, const char *field, struct err *err)
+static int check_list(const struct check *c, const ProtobufCMessage *msg,
+                      const ProtobufCFieldDescriptor *f,
+                      const struct rule *rule)
 {
-    return n <= max ? 0 : bad(err, field, "too many");
-}
+    size_t n = *(const size_t *)member(msg, f->quantifier_offset);
+    ProtobufCMessage *const *item;
 
-static int check_enum(const ProtobufCEnumDescriptor *d, int value,
-                      const char *field, struct err *err)
-{
-    return protobuf_c_enum_descriptor_get_value(d, value) != NULL
-               ? 0
-               : bad(err, field, "unknown value");
-}
-
-static int check_token(const Skein__Token *t, const char *field,
-                       struct err *err)
-{
-    if (t == NULL)
-        return bad(err, field, "missing");
-    if (t->epoch == 0 || t->job == 0 || t->attempt == 0)
-        return bad(err, field, "epoch, job and attempt count from 1");
-    return 0;
-}
-
-static int check_tokens(Skein__Token *const *t, size_t n, const char *field,
-                        struct err *err)
-{
-    if (check_count(n, HELD_MAX, field, err) < 0)
+    if (rule != NULL && check_range(c, msg->descriptor, f, rule, n) < 0)
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        if (check_token(t[i], field, err) < 0)
+    if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+        return 0; /* lists of numbers only: any value */
+    item = *(ProtobufCMessage *const *const *)member(msg, f->offset);
+    for (size_t i = 0; i < n; i++)
+        if (check_message(c, item[i]) < 0)
             return -1;
+    return 0;
+}
+
+static int check_field(const struct check *c, const ProtobufCMessage *msg,
+                       const ProtobufCFieldDescriptor *f,
+                       const struct rule *rule)
+{
+    const void *at = member(msg, f->offset);
+    const char *what = "";
+    uint64_t value;
+
+    if (f->label == PROTOBUF_C_LABEL_REPEATED)
+        return check_list(c, msg, f, rule);
+    if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
+        uint32_t chosen = *(const uint32_t *)member(msg, f->quantifier_offset);
+
+        if (chosen == 0)
+            return refuse(c, msg->descriptor, f,
+                          "or its alternative is missing");
+        if (chosen != f->id)
+            return 0;
+    }
+    if (field_measure(c, f, at, &value, &what) < 0)
+        return refuse(c, msg->descriptor, f, what);
+    if (rule != NULL && check_range(c, msg->descriptor, f, rule, value) < 0)
+        return -1;
+    if (f->type == PROTOBUF_C_TYPE_MESSAGE && value != 0)
+        return check_message(c, *(ProtobufCMessage *const *)at);
+    return 0;
+}
+
+/* A job is asked for by name and model; a listing of a job whose file cannot be
+ * read knows neither, so this is no rule of JobSpec.
+ */
+static int check_spec(const struct check *c, const Skein__JobSpec *spec)
+{
+    if (spec->name == NULL || spec->name[0] == '\0')
+        return err_set(c->err, c->code, "message JobSpec: field name is empty");
+    if (spec->model == NULL || spec->model[0] == '\0')
+        return err_set(c->err, c->code,
+                       "message JobSpec: field model is empty");
+    return 0;
+}
+
+/* What concerns more than one field. */
+static int check_whole(const struct check *c, const ProtobufCMessage *msg)
+{
+    if (msg->descriptor == &skein__submit__descriptor)
+        return check_spec(c, ((const Skein__Submit *)msg)->spec);
+    if (msg->descriptor == &skein__grant__descriptor)
+        return check_spec(c, ((const Skein__Grant *)msg)->spec);
+    if (msg->descriptor == &skein__xfer_begin__descriptor) {
+        const Skein__XferBegin *begin = (const Skein__XferBegin *)msg;
+
+        if (begin->what_case != SKEIN__XFER_BEGIN__WHAT_SUBMIT
+            && begin->size > BLOB_BYTES_MAX)
+            return err_set(c->err, c->code,
+                           "message XferBegin: a blob of %llu bytes, at most "
+                           "%u are allowed",
+                           (unsigned long long)begin->size, BLOB_BYTES_MAX);
     }
     return 0;
 }
 
-static int check_held(Skein__Held *const *h, size_t n, struct err *err)
+/* Types do not nest in themselves, so the depth is that of skein.proto: 4. */
+static int check_message(const struct check *c, const ProtobufCMessage *msg)
 {
-    if (check_count(n, HELD_MAX, "held", err) < 0)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        if (check_token(h[i]->token, "held.token", err) < 0
-            || check_enum(&skein__held_state__descriptor, (int)h[i]->state,
-                          "held.state", err)
-                   < 0)
+    const ProtobufCMessageDescriptor *type = msg->descriptor;
+    const struct rule *rule = rules_of(type);
+
+    if (msg->n_unknown_fields > UNKNOWN_FIELDS_MAX)
+        return err_set(c->err, c->code, "message %s: %u unknown fields",
+                       type->short_name, msg->n_unknown_fields);
+    for (unsigned i = 0; i < type->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &type->fields[i];
+        const bool ruled = rule_names(rule, f->name);
+
+        if (check_field(c, msg, f, ruled ? rule : NULL) < 0)
             return -1;
+        if (ruled)
+            rule++;
     }
-    return 0;
-}
-
-static int check_devices(Skein__Device *const *d, size_t n, struct err *err)
-{
-    if (check_count(n, DEVICES_MAX, "device", err) < 0)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        if (check_text(d[i]->name, 1, TEXT_BYTES_MAX, "device.name", err) < 0
-            || check_text(d[i]->state, 0, 64, "device.state", err) < 0
-            || check_text(d[i]->model, 0, TEXT_BYTES_MAX, "device.model", err)
-                   < 0)
-            return -1;
-        if (!isfinite(d[i]->tokens_per_s) || d[i]->tokens_per_s < 0
-            || d[i]->tokens_per_s > SCALE_MAX)
-            return bad(err, "device.tokens_per_s", "not a rate");
-    }
-    return 0;
-}
-
-static int check_models(Skein__Model *const *m, size_t n, struct err *err)
-{
-    if (check_count(n, MODELS_MAX, "model", err) < 0)
-        return -1;
-    for (size_t i = 0; i < n; i++) {
-        if (check_text(m[i]->name, 1, MODEL_NAME_BYTES_MAX, "model.name", err)
-                < 0
-            || check_size(&m[i]->fingerprint, HASH_SIZE, "model.fingerprint",
-                          err)
-                   < 0)
-            return -1;
-        if (m[i]->vocab < 1)
-            return bad(err, "model.vocab", "not positive");
-    }
-    return 0;
-}
-
-static int check_spec(const Skein__JobSpec *s, struct err *err)
-{
-    if (s == NULL)
-        return bad(err, "spec", "missing");
-    if (check_text(s->name, 1, JOB_NAME_BYTES_MAX, "spec.name", err) < 0
-        || check_text(s->model, 1, MODEL_NAME_BYTES_MAX, "spec.model", err) < 0
-        || check_text(s->user, 0, 64, "spec.user", err) < 0
-        || check_enum(&skein__bos__descriptor, (int)s->bos, "spec.bos", err)
-               < 0)
-        return -1;
-    if (s->metadata.len > METADATA_BYTES_MAX)
-        return bad(err, "spec.metadata", "too long");
-    return 0;
-}
-
-static int check_hash_or_none(const ProtobufCBinaryData *b, const char *field,
-                              struct err *err)
-{
-    return b->len == 0 ? 0 : check_size(b, HASH_SIZE, field, err);
-}
-
-static int on_error(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Error *m = (const Skein__Error *)any;
-
-    if (m->code == 0 || m->code > 255)
-        return bad(err, "code", "not 1..255");
-    return check_text(m->message, 0, TEXT_BYTES_MAX, "message", err);
-}
-
-static int on_hello(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Hello *m = (const Skein__Hello *)any;
-
-    if (check_size(&m->incarnation, ID_SIZE, "incarnation", err) < 0
-        || check_text(m->name, 1, TEXT_BYTES_MAX, "name", err) < 0
-        || check_text(m->host, 0, TEXT_BYTES_MAX, "host", err) < 0
-        || check_text(m->version, 0, 64, "version", err) < 0
-        || check_models(m->model, m->n_model, err) < 0
-        || check_devices(m->device, m->n_device, err) < 0
-        || check_held(m->held, m->n_held, err) < 0)
-        return -1;
-    return m->capacity != NULL ? 0 : bad(err, "capacity", "missing");
-}
-
-static int on_welcome(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Welcome *m = (const Skein__Welcome *)any;
-
-    if (m->epoch == 0 || m->beat_ms == 0 || m->lease_ms == 0)
-        return bad(err, "epoch, beat_ms, lease_ms", "must be positive");
-    return check_tokens(m->drop, m->n_drop, "drop", err);
-}
-
-static int on_beat(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Beat *m = (const Skein__Beat *)any;
-
-    if (m->epoch == 0)
-        return bad(err, "epoch", "missing");
-    if (check_held(m->held, m->n_held, err) < 0
-        || check_devices(m->device, m->n_device, err) < 0)
-        return -1;
-    return m->capacity != NULL ? 0 : bad(err, "capacity", "missing");
-}
-
-static int on_beat_ack(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__BeatAck *m = (const Skein__BeatAck *)any;
-
-    if (m->epoch == 0)
-        return bad(err, "epoch", "missing");
-    return check_tokens(m->drop, m->n_drop, "drop", err);
-}
-
-static int on_grant(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Grant *m = (const Skein__Grant *)any;
-
-    if (check_token(m->token, "token", err) < 0 || check_spec(m->spec, err) < 0
-        || check_text(m->model, 1, MODEL_NAME_BYTES_MAX, "model", err) < 0
-        || check_size(&m->input_hash, HASH_SIZE, "input_hash", err) < 0)
-        return -1;
-    if (m->n_records == 0 || m->n_records > SHARD_RECORDS_MAX)
-        return bad(err, "n_records", "out of range");
-    if (m->input_bytes == 0 || m->input_bytes > BLOB_BYTES_MAX)
-        return bad(err, "input_bytes", "out of range");
-    return 0;
-}
-
-static int on_release(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Release *m = (const Skein__Release *)any;
-
-    if (check_token(m->token, "token", err) < 0
-        || check_enum(&skein__release_reason__descriptor, (int)m->reason,
-                      "reason", err)
-               < 0
-        || check_text(m->message, 0, TEXT_BYTES_MAX, "message", err) < 0)
-        return -1;
-    return check_count(m->n_in_flight, IN_FLIGHT_MAX, "in_flight", err);
-}
-
-static int on_committed(const ProtobufCMessage *any, struct err *err)
-{
-    return check_token(((const Skein__Committed *)any)->token, "token", err);
-}
-
-static int on_stale(const ProtobufCMessage *any, struct err *err)
-{
-    return check_token(((const Skein__Stale *)any)->token, "token", err);
-}
-
-static int on_revoke(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Revoke *m = (const Skein__Revoke *)any;
-
-    if (check_token(m->token, "token", err) < 0)
-        return -1;
-    return check_text(m->reason, 0, TEXT_BYTES_MAX, "reason", err);
-}
-
-static int check_upload(const Skein__Upload *u, struct err *err)
-{
-    if (u == NULL)
-        return bad(err, "upload", "missing");
-    if (u->n_records == 0 || u->n_records > SHARD_RECORDS_MAX)
-        return bad(err, "upload.n_records", "out of range");
-    if (u->n_errors > u->n_records)
-        return bad(err, "upload.n_errors", "more than records");
-    if (check_token(u->token, "upload.token", err) < 0)
-        return -1;
-    return check_size(&u->fingerprint, HASH_SIZE, "upload.fingerprint", err);
-}
-
-static int on_begin(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__XferBegin *m = (const Skein__XferBegin *)any;
-
-    if (check_hash_or_none(&m->hash, "hash", err) < 0)
-        return -1;
-    switch (m->what_case) {
-    case SKEIN__XFER_BEGIN__WHAT_SUBMIT:
-        if (m->submit == NULL)
-            return bad(err, "submit", "missing");
-        if (check_size(&m->submit->request_id, ID_SIZE, "submit.request_id",
-                       err)
-            < 0)
-            return -1;
-        return check_spec(m->submit->spec, err);
-    case SKEIN__XFER_BEGIN__WHAT_UPLOAD:
-        if (m->size == 0 || m->size > BLOB_BYTES_MAX)
-            return bad(err, "size", "out of range");
-        if (m->hash.len == 0)
-            return bad(err, "hash", "missing");
-        return check_upload(m->upload, err);
-    case SKEIN__XFER_BEGIN__WHAT_BLOB:
-        if (m->size > BLOB_BYTES_MAX)
-            return bad(err, "size", "out of range");
-        return check_enum(&skein__blob_kind__descriptor, (int)m->blob, "blob",
-                          err);
-    default:
-        return bad(err, "what", "missing");
-    }
-}
-
-static int on_chunk(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__XferChunk *m = (const Skein__XferChunk *)any;
-
-    if (m->data.len == 0 || m->data.len > CHUNK_BYTES_MAX)
-        return bad(err, "data", "out of range");
-    if (m->offset > UINT64_MAX - m->data.len)
-        return bad(err, "offset", "out of range");
-    return 0;
-}
-
-static int on_end(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__XferEnd *m = (const Skein__XferEnd *)any;
-
-    return check_size(&m->hash, HASH_SIZE, "hash", err);
-}
-
-static int on_fetch(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Fetch *m = (const Skein__Fetch *)any;
-
-    switch (m->source_case) {
-    case SKEIN__FETCH__SOURCE_INPUT:
-        return check_token(m->input, "input", err);
-    case SKEIN__FETCH__SOURCE_BLOB:
-        if (m->blob == NULL || m->blob->job == 0)
-            return bad(err, "blob.job", "missing");
-        return check_enum(&skein__blob_kind__descriptor, (int)m->blob->kind,
-                          "blob.kind", err);
-    default:
-        return bad(err, "source", "missing");
-    }
-}
-
-static int on_submitted(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Submitted *m = (const Skein__Submitted *)any;
-
-    return m->job > 0 ? 0 : bad(err, "job", "missing");
-}
-
-static int on_jobs_query(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__JobsQuery *m = (const Skein__JobsQuery *)any;
-
-    return check_count(m->n_job, JOBS_PER_REPLY_MAX, "job", err);
-}
-
-static int on_jobs(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Jobs *m = (const Skein__Jobs *)any;
-
-    if (check_count(m->n_job, JOBS_PER_REPLY_MAX, "job", err) < 0)
-        return -1;
-    for (size_t i = 0; i < m->n_job; i++) {
-        const Skein__JobInfo *j = m->job[i];
-
-        if (j->job == 0)
-            return bad(err, "job.job", "missing");
-        if (check_spec(j->spec, err) < 0
-            || check_enum(&skein__job_state__descriptor, (int)j->state,
-                          "job.state", err)
-                   < 0
-            || check_hash_or_none(&j->fingerprint, "job.fingerprint", err) < 0
-            || check_text(j->message, 0, TEXT_BYTES_MAX, "job.message", err)
-                   < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int on_cancel(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Cancel *m = (const Skein__Cancel *)any;
-
-    if (m->job == 0)
-        return bad(err, "job", "missing");
-    return check_text(m->reason, 0, 200, "reason", err);
-}
-
-static int on_workers(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__Workers *m = (const Skein__Workers *)any;
-
-    for (size_t i = 0; i < m->n_worker; i++) {
-        const Skein__WorkerInfo *w = m->worker[i];
-
-        if (check_text(w->name, 1, TEXT_BYTES_MAX, "worker.name", err) < 0
-            || check_text(w->host, 0, TEXT_BYTES_MAX, "worker.host", err) < 0
-            || check_text(w->version, 0, 64, "worker.version", err) < 0
-            || check_text(w->state, 1, 64, "worker.state", err) < 0
-            || check_models(w->model, w->n_model, err) < 0
-            || check_devices(w->device, w->n_device, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int on_server(const ProtobufCMessage *any, struct err *err)
-{
-    const Skein__ServerInfo *m = (const Skein__ServerInfo *)any;
-
-    if (check_text(m->version, 0, 64, "version", err) < 0
-        || check_text(m->health, 0, 64, "health", err) < 0)
-        return -1;
-    return check_text(m->spool, 0, 4096, "spool", err);
+    return check_whole(c, msg);
 }
 
 int validate(const ProtobufCMessage *msg, validate_strlen *len,
              enum err_code code, struct err *err)
 {
-    static const struct {
-        const ProtobufCMessageDescriptor *type;
-        int (*check)(const ProtobufCMessage *, struct err *);
-    } rule[] = {
-        {&skein__error__descriptor, on_error},
-        {&skein__hello__descriptor, on_hello},
-        {&skein__welcome__descriptor, on_welcome},
-        {&skein__beat__descriptor, on_beat},
-        {&skein__beat_ack__descriptor, on_beat_ack},
-        {&skein__grant__descriptor, on_grant},
-        {&skein__release__descriptor, on_release},
-        {&skein__committed__descriptor, on_committed},
-        {&skein__stale__descriptor, on_stale},
-        {&skein__revoke__descriptor, on_revoke},
-        {&skein__xfer_begin__descriptor, on_begin},
-        {&skein__xfer_chunk__descriptor, on_chunk},
-        {&skein__xfer_end__descriptor, on_end},
-        {&skein__fetch__descriptor, on_fetch},
-        {&skein__submitted__descriptor, on_submitted},
-        {&skein__jobs_query__descriptor, on_jobs_query},
-        {&skein__jobs__descriptor, on_jobs},
-        {&skein__cancel__descriptor, on_cancel},
-        {&skein__workers__descriptor, on_workers},
-        {&skein__server_info__descriptor, on_server},
-    };
+    const struct check c = {len, code, err};
 
-    (void)len;
-    (void)code;
-    if (msg->n_unknown_fields > UNKNOWN_FIELDS_MAX)
-        return bad(err, "unknown fields", "too many");
-    for (size_t i = 0; i < sizeof rule / sizeof *rule; i++) {
-        if (rule[i].type == msg->descriptor)
-            return rule[i].check(msg, err);
-    }
-    return 0;
+    return check_message(&c, msg);
 }

@@ -1,7 +1,6 @@
 #include "proto/wire.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,20 +8,22 @@
 #include "proto/limits.h"
 #include "proto/validate.h"
 
-#define WIRE_MAGIC 0x314E4B53u /* "SKN1" */
+#define WIRE_MAGIC 0x314E4B53u
 
-/* What one body may make protobuf-c allocate: repeated empty submessages turn
- * 1 byte into 96 (M14), so both bytes and calls are bounded.
+/* What decoding one frame may allocate. Measured: protobuf-c turns a frame of
+ * empty submessages into 96 times its size. Real messages need up to 8 times;
+ * small ones pay for their structs, hence the lower end.
  */
-#define UNPACK_BYTES_MAX ((size_t)8 << 20)
-#define UNPACK_BYTES_MIN ((size_t)64 << 10)
-#define UNPACK_CALLS_MAX 20000
+#define BUDGET_FACTOR 8u
+#define BUDGET_BYTES_MIN (256u << 10)
+#define BUDGET_BYTES_MAX (8u << 20)
+#define BUDGET_BLOCKS_MAX 65536u /* x 16 bytes of our own = 1 MiB */
 
-static const struct {
+static const struct wire_row {
     enum wire_type type;
     const char *name;
     const ProtobufCMessageDescriptor *descriptor;
-} known[] = {
+} rows[] = {
     {WIRE_ERROR, "ERROR", &skein__error__descriptor},
     {WIRE_HELLO, "HELLO", &skein__hello__descriptor},
     {WIRE_WELCOME, "WELCOME", &skein__welcome__descriptor},
@@ -51,166 +52,163 @@ static const struct {
     {WIRE_SERVER, "SERVER", &skein__server_info__descriptor},
 };
 
-#define N_KNOWN (sizeof known / sizeof *known)
-
-/* Index into `known`, or -1. */
-static int find(unsigned type)
+static const struct wire_row *row_of(unsigned type)
 {
-    for (size_t i = 0; i < N_KNOWN; i++) {
-        if ((unsigned)known[i].type == type)
-            return (int)i;
-    }
-    return -1;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if ((unsigned)rows[i].type == type)
+            return &rows[i];
+    return NULL;
 }
 
 const char *wire_type_name(enum wire_type type)
 {
-    int i = find((unsigned)type);
+    const struct wire_row *row = row_of(type);
 
-    return i < 0 ? "?" : known[i].name;
+    return row != NULL ? row->name : "unknown";
 }
 
-static void put16(uint8_t *p, uint32_t v)
+/* Every block starts with its size: the length of a string with a NUL inside
+ * can be told later (validate.h). Blocks are zeroed: protobuf-c 1.4.1 leaves
+ * parts of a half-read message unset and frees them.
+ */
+union block {
+    size_t size;
+    max_align_t align;
+};
+
+struct budget {
+    size_t bytes;
+    size_t blocks;
+};
+
+static void *budget_alloc(void *data, size_t size)
 {
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
+    struct budget *left = data;
+    union block *block;
+
+    if (size > left->bytes || left->blocks == 0)
+        return NULL;
+    block = calloc(1, sizeof *block + size);
+    if (block == NULL)
+        return NULL;
+    left->bytes -= size;
+    left->blocks--;
+    block->size = size;
+    return block + 1;
 }
 
-static void put32(uint8_t *p, uint32_t v)
+static void budget_free(void *data, void *p)
 {
-    put16(p, v);
-    put16(p + 2, v >> 16);
+    (void)data;
+    if (p != NULL)
+        free((union block *)p - 1);
 }
 
-static void put64(uint8_t *p, uint64_t v)
+/* protobuf-c allocates a string with one byte for its NUL. */
+static size_t string_len(const char *s)
 {
-    put32(p, (uint32_t)v);
-    put32(p + 4, (uint32_t)(v >> 32));
+    return ((const union block *)(const void *)s)[-1].size - 1;
 }
 
-static uint32_t get16(const uint8_t *p)
+static void put_le(uint8_t *to, uint64_t value, int bytes)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+    for (int i = 0; i < bytes; i++)
+        to[i] = (uint8_t)(value >> (8 * i));
 }
 
-static uint32_t get32(const uint8_t *p)
+static uint64_t get_le(const uint8_t *from, int bytes)
 {
-    return get16(p) | get16(p + 2) << 16;
-}
+    uint64_t value = 0;
 
-static uint64_t get64(const uint8_t *p)
-{
-    return (uint64_t)get32(p) | (uint64_t)get32(p + 4) << 32;
+    for (int i = bytes - 1; i >= 0; i--)
+        value = value << 8 | from[i];
+    return value;
 }
 
 int wire_encode(enum wire_type type, uint64_t seq, const ProtobufCMessage *msg,
                 uint8_t header[WIRE_HEADER_BYTES], struct buf *body,
                 struct err *err)
 {
-    int i = find((unsigned)type);
+    const struct wire_row *row = row_of(type);
     size_t size;
 
-    assert(i >= 0);
-    assert(msg->descriptor == known[i].descriptor);
+    assert(row != NULL);
+    assert(msg->descriptor == row->descriptor);
     buf_clear(body);
+    if (validate(msg, NULL, ERR_LIMIT, err) < 0)
+        return -1;
     size = protobuf_c_message_get_packed_size(msg);
     if (size > FRAME_BYTES_MAX)
-        return err_set(err, ERR_LIMIT, "%s of %zu bytes; a frame has %u",
-                       known[i].name, size, FRAME_BYTES_MAX);
+        return err_set(err, ERR_LIMIT,
+                       "%s of %zu bytes, at most %u fit a frame", row->name,
+                       size, FRAME_BYTES_MAX);
     protobuf_c_message_pack(msg, (uint8_t *)buf_reserve(body, size));
     body->len = size;
-
-    put32(header, WIRE_MAGIC);
-    put16(header + 4, WIRE_VERSION);
-    put16(header + 6, (uint32_t)type);
-    put32(header + 8, (uint32_t)size);
-    put32(header + 12, hash_crc32c(body->data, size));
-    put64(header + 16, seq);
+    put_le(header, WIRE_MAGIC, 4);
+    put_le(header + 4, WIRE_VERSION, 2);
+    put_le(header + 6, (uint64_t)type, 2);
+    put_le(header + 8, size, 4);
+    put_le(header + 12, hash_crc32c(body->data, size), 4);
+    put_le(header + 16, seq, 8);
     return 0;
 }
 
-/* An allocator that gives out so much and no more. */
-struct budget {
-    size_t bytes;
-    size_t calls;
-};
-
-static void *budget_alloc(void *data, size_t size)
-{
-    struct budget *b = data;
-
-    if (b->calls == 0 || size > b->bytes)
-        return NULL;
-    b->calls--;
-    b->bytes -= size;
-    return malloc(size > 0 ? size : 1);
-}
-
-static void budget_free(void *data, void *p)
-{
-    (void)data; /* what was spent stays spent */
-    free(p);
-}
-
-static int check_header(const uint8_t *h, size_t header_len, const void *body,
-                        size_t body_len, struct err *err)
+static int check_header(const uint8_t *header, size_t header_len,
+                        const void *body, size_t body_len, struct err *err)
 {
     if (header_len != WIRE_HEADER_BYTES)
-        return err_set(err, ERR_PROTOCOL, "header of %zu bytes, expected %d",
+        return err_set(err, ERR_PROTOCOL, "a header of %zu bytes, not %d",
                        header_len, WIRE_HEADER_BYTES);
-    if (get32(h) != WIRE_MAGIC)
-        return err_set(err, ERR_PROTOCOL, "magic %08" PRIx32, get32(h));
-    if (get16(h + 4) != WIRE_VERSION)
+    if (get_le(header, 4) != WIRE_MAGIC)
+        return err_set(err, ERR_PROTOCOL, "not a Skein message");
+    if (get_le(header + 4, 2) != WIRE_VERSION)
         return err_set(err, ERR_PROTOCOL,
-                       "protocol version %" PRIu32 ", this program speaks %d",
-                       get16(h + 4), WIRE_VERSION);
+                       "protocol version %u; this program speaks version %d",
+                       (unsigned)get_le(header + 4, 2), WIRE_VERSION);
+    if (row_of((unsigned)get_le(header + 6, 2)) == NULL)
+        return err_set(err, ERR_PROTOCOL, "unknown message type %u",
+                       (unsigned)get_le(header + 6, 2));
     if (body_len > FRAME_BYTES_MAX)
-        return err_set(err, ERR_LIMIT, "body of %zu bytes; a frame has %u",
+        return err_set(err, ERR_LIMIT, "a body of %zu bytes, at most %u",
                        body_len, FRAME_BYTES_MAX);
-    if (get32(h + 8) != body_len)
-        return err_set(err, ERR_PROTOCOL, "body of %zu bytes, announced %u",
-                       body_len, (unsigned)get32(h + 8));
-    if (get32(h + 12) != hash_crc32c(body, body_len))
-        return err_set(err, ERR_PROTOCOL, "body does not have its checksum");
+    if (get_le(header + 8, 4) != body_len)
+        return err_set(err, ERR_PROTOCOL,
+                       "the header says %u bytes of body, there are %zu",
+                       (unsigned)get_le(header + 8, 4), body_len);
+    if (get_le(header + 12, 4) != hash_crc32c(body, body_len))
+        return err_set(err, ERR_PROTOCOL, "the checksum of the body is wrong");
     return 0;
 }
 
 int wire_decode(const void *header, size_t header_len, const void *body,
                 size_t body_len, struct wire_msg *out, struct err *err)
 {
-    const uint8_t *h = header;
-    struct budget budget = {8 * body_len, UNPACK_CALLS_MAX};
+    struct budget budget = {BUDGET_BYTES_MIN, BUDGET_BLOCKS_MAX};
     ProtobufCAllocator allocator = {budget_alloc, budget_free, &budget};
+    const uint8_t *head = header;
+    const struct wire_row *row;
     ProtobufCMessage *msg;
-    int i;
 
-    if (check_header(h, header_len, body, body_len, err) < 0)
+    if (check_header(head, header_len, body, body_len, err) < 0)
         return -1;
-    i = find(get16(h + 6));
-    if (i < 0)
-        return err_set(err, ERR_PROTOCOL, "unknown message type %" PRIu32,
-                       get16(h + 6));
-    if (budget.bytes > UNPACK_BYTES_MAX)
-        budget.bytes = UNPACK_BYTES_MAX;
-    if (budget.bytes < UNPACK_BYTES_MIN)
-        budget.bytes = UNPACK_BYTES_MIN;
-    msg = protobuf_c_message_unpack(known[i].descriptor, &allocator, body_len,
-                                    body);
+    row = row_of((unsigned)get_le(head + 6, 2));
+    if (body_len * BUDGET_FACTOR > budget.bytes)
+        budget.bytes = body_len * BUDGET_FACTOR;
+    if (budget.bytes > BUDGET_BYTES_MAX)
+        budget.bytes = BUDGET_BYTES_MAX;
+    msg =
+        protobuf_c_message_unpack(row->descriptor, &allocator, body_len, body);
     if (msg == NULL)
         return err_set(err, ERR_PROTOCOL,
-                       "%s: not a message, or one that"
-                       " unpacks beyond its bounds",
-                       known[i].name);
-    if (validate(msg, NULL, ERR_PROTOCOL, err) < 0) {
-        /* Freed as it was allocated: by free(). */
+                       "%s: the body cannot be decoded within its limits",
+                       row->name);
+    if (validate(msg, string_len, ERR_PROTOCOL, err) < 0) {
         protobuf_c_message_free_unpacked(msg, &allocator);
-        return err_wrap(err, "%s", known[i].name);
+        return -1;
     }
-    *out = (struct wire_msg){
-        .type = known[i].type,
-        .seq = get64(h + 16),
-        .any = msg,
-    };
+    out->type = row->type;
+    out->seq = get_le(head + 16, 8);
+    out->any = msg;
     return 0;
 }
 
@@ -220,7 +218,7 @@ void wire_free(struct wire_msg *m)
 
     if (m->any != NULL)
         protobuf_c_message_free_unpacked(m->any, &allocator);
-    m->any = NULL;
+    *m = (struct wire_msg){0};
 }
 
 int token_equal(const Skein__Token *a, const Skein__Token *b)

@@ -87,7 +87,8 @@ struct wire_msg {
 };
 
 /* Encode `msg`, which must be the struct of `type` (asserted). Clears `body`
- * first. ERR_LIMIT when it exceeds FRAME_BYTES_MAX.
+ * first. ERR_LIMIT when it exceeds FRAME_BYTES_MAX or a field is outside of its
+ * bounds: the peer would drop it, and nobody would learn why.
  */
 int wire_encode(enum wire_type type, uint64_t seq, const ProtobufCMessage *msg,
                 uint8_t header[WIRE_HEADER_BYTES], struct buf *body,

@@ -1,0 +1,176 @@
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/record.h"
+
+/* Longest: -1.2345678901234567e-308 */
+#define NUMBER_BYTES_MAX 32
+
+void json_add_double(struct buf *out, double x)
+{
+    char text[NUMBER_BYTES_MAX];
+
+    assert(isfinite(x));
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            break;
+    }
+    buf_adds(out, text);
+}
+
+void json_add_float(struct buf *out, float x)
+{
+    char text[NUMBER_BYTES_MAX];
+
+    assert(isfinite(x));
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x)
+            break;
+    }
+    buf_adds(out, text);
+}
+
+/* What to write instead of `c`, or NULL when it stands for itself. */
+static const char *escape(unsigned char c, char room[8])
+{
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        if (c >= 0x20 && c != 0x7F)
+            return NULL;
+        snprintf(room, 8, "\\u%04x", c);
+        return room;
+    }
+}
+
+void json_add_string(struct buf *out, const char *s, size_t len)
+{
+    size_t plain = 0; /* start of what was not copied yet */
+
+    buf_addc(out, '"');
+    for (size_t i = 0; i < len; i++) {
+        char room[8];
+        const char *instead = escape((unsigned char)s[i], room);
+
+        if (instead == NULL)
+            continue;
+        buf_add(out, s + plain, i - plain);
+        buf_adds(out, instead);
+        plain = i + 1;
+    }
+    buf_add(out, s + plain, len - plain);
+    buf_addc(out, '"');
+}
+
+static void add_id(const struct record *r, struct buf *out)
+{
+    buf_adds(out, "{\"id\":");
+    switch (r->id_kind) {
+    case RECORD_ID_STRING:
+        json_add_string(out, r->id, r->id_len);
+        break;
+    case RECORD_ID_INT:
+        buf_addf(out, "%lld", (long long)r->id_int);
+        break;
+    case RECORD_ID_LINE:
+        buf_addf(out, "%llu", (unsigned long long)r->line);
+        break;
+    }
+}
+
+static void add_end(const struct record *r, struct buf *out)
+{
+    if (r->metadata != NULL) {
+        buf_adds(out, ",\"metadata\":");
+        buf_adds(out, r->metadata);
+    }
+    buf_addc(out, '}');
+}
+
+void record_write_score(const struct record *r, double logprob, bool greedy,
+                        size_t tokens, struct buf *out)
+{
+    add_id(r, out);
+    buf_adds(out, ",\"logprob\":");
+    json_add_double(out, logprob);
+    buf_addf(out, ",\"greedy\":%s,\"tokens\":%zu", greedy ? "true" : "false",
+             tokens);
+    add_end(r, out);
+}
+
+void record_write_choice(const struct record *r, const double *logprob,
+                         struct buf *out)
+{
+    size_t best = 0;
+
+    assert(r->n_target > 0);
+    add_id(r, out);
+    for (size_t i = 0; i < r->n_target; i++) {
+        buf_adds(out, i == 0 ? ",\"logprobs\":[" : ",");
+        json_add_double(out, logprob[i]);
+        if (logprob[i] > logprob[best])
+            best = i;
+    }
+    buf_addf(out, "],\"choice\":%zu", best);
+    if (r->gold >= 0)
+        buf_addf(out, ",\"correct\":%s",
+                 best == (size_t)r->gold ? "true" : "false");
+    add_end(r, out);
+}
+
+void record_write_rolling(const struct record *r, double logprob, size_t tokens,
+                          size_t bytes, size_t words, bool first_unscored,
+                          struct buf *out)
+{
+    add_id(r, out);
+    buf_adds(out, ",\"logprob\":");
+    json_add_double(out, logprob);
+    buf_addf(out, ",\"tokens\":%zu,\"bytes\":%zu,\"words\":%zu", tokens, bytes,
+             words);
+    if (first_unscored)
+        buf_adds(out, ",\"first_unscored\":true");
+    add_end(r, out);
+}
+
+void record_write_generate(const struct record *r, const char *text, size_t len,
+                           const char *finish_reason, size_t tokens,
+                           struct buf *out)
+{
+    add_id(r, out);
+    buf_adds(out, ",\"text\":");
+    json_add_string(out, text, len);
+    buf_adds(out, ",\"finish_reason\":");
+    json_add_string(out, finish_reason, strlen(finish_reason));
+    buf_addf(out, ",\"tokens\":%zu", tokens);
+    add_end(r, out);
+}
+
+void record_write_error(const struct record *r, const struct record_error *e,
+                        struct buf *out)
+{
+    add_id(r, out);
+    buf_addf(out, ",\"line\":%llu,\"error\":{\"code\":",
+             (unsigned long long)r->line);
+    json_add_string(out, e->code, strlen(e->code));
+    buf_adds(out, ",\"message\":");
+    json_add_string(out, e->message, strlen(e->message));
+    if (e->field[0] != '\0') {
+        buf_adds(out, ",\"field\":");
+        json_add_string(out, e->field, strlen(e->field));
+    }
+    buf_adds(out, "}}");
+}
