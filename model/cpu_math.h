@@ -43,28 +43,37 @@ INLINE vec vec_exp(vec x)
     static const float c[] = {1.9875691500e-4f, 1.3981999507e-3f,
                               8.3334519073e-3f, 4.1665795894e-2f,
                               1.6666665459e-1f, 5.0000001201e-1f};
-    vec t, n, r, y;
+    vec t, n, t_r, r, y, low, one = vec_set1(1.0f);
     ivec k, half;
 
     x = vec_max(vec_set1(-104.0f), vec_min(vec_set1(88.8f), x));
     t = vec_fma(x, vec_set1(1.44269504088896341f), vec_set1(ROUND_MAGIC));
     n = vec_sub(t, vec_set1(ROUND_MAGIC));
-    r = vec_fma(n, vec_set1(-LN2_HI), x);
-    r = vec_fma(n, vec_set1(-LN2_LO), r);
-    y = vec_fma(vec_horner(r, c, 6), vec_mul(r, r), r);
-    y = vec_add(y, vec_set1(1.0f));
+    t_r = vec_fma(n, vec_set1(-LN2_HI), x);
+    r = vec_fma(n, vec_set1(-LN2_LO), t_r);
+    y = vec_add(one, r);
+    /* What the two sums above have lost. */
+    low = vec_fma(n, vec_set1(-LN2_LO), vec_sub(t_r, r));
+    low = vec_add(low, vec_sub(r, vec_sub(y, one)));
+    y = vec_add(y, vec_fma(vec_horner(r, c, 6), vec_mul(r, r), low));
     k = ivec_sub(vec_bits(t), vec_bits(vec_set1(ROUND_MAGIC)));
     half = ivec_half(k);
     return vec_mul(vec_mul(y, vec_pow2(half)), vec_pow2(ivec_sub(k, half)));
 }
 
-/* 1 / (1 + e^-x), with e^-|x| so that small results keep their precision. */
+/* 1 / (1 + e^-x), with e = e^-|x| so that small results keep their precision:
+ * y = 1 / (1 + e), or e / (1 + e) for negative x. What 1 + e loses would be the
+ * largest error; 1 / (1 + e) is y or 1 - y, which is all the correction needs.
+ */
 INLINE vec vec_sigmoid(vec x)
 {
-    vec e = vec_exp(vec_sub(vec_zero(), vec_abs(x)));
-    vec one = vec_set1(1.0f);
+    vec one = vec_set1(1.0f), zero = vec_zero();
+    vec e = vec_exp(vec_sub(zero, vec_abs(x)));
+    vec d = vec_add(one, e), lost = vec_sub(vec_sub(d, one), e);
+    vec y = vec_div(vec_if_less(x, zero, e, one), d);
+    vec inverse = vec_if_less(x, zero, vec_sub(one, y), y);
 
-    return vec_div(vec_if_less(x, vec_zero(), e, one), vec_add(one, e));
+    return vec_fma(vec_mul(y, inverse), lost, y);
 }
 
 /* Odd polynomial below 0.625, else 1 - 2 / (e^2|x| + 1) with x's sign. */
