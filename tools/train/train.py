@@ -1,7 +1,7 @@
 """Trains the demo model on one GPU and writes it as an FLA folder.
 
     train.py check                                  kernels and forward pass against the float64 reference
-    train.py run TRAIN.npz FOLDER [STEPS]           writes FOLDER/model.safetensors, config.json, train.log
+    train.py run TRAIN.npz FOLDER [STEPS]           writes FOLDER/model.safetensors and config.json
 """
 import json
 import os
@@ -106,8 +106,7 @@ def run(data, folder, steps):
     other = [p for p in model.parameters() if not any(p is q for q in decay)]
     opt = torch.optim.AdamW([{"params": decay, "weight_decay": DECAY}, {"params": other, "weight_decay": 0.0}],
                             lr=LR, betas=(0.9, 0.98), eps=1e-12, fused=True)
-    os.makedirs(folder, exist_ok=True)
-    log, begin, recent = open(folder + "/train.log", "w"), time.time(), []
+    begin, recent = time.time(), []
 
     def loss_of(x, layer):
         z = model(x[:, :-1], wkv, layer)
@@ -117,9 +116,8 @@ def run(data, folder, steps):
         if step % 500 == 0 or step in (50, steps):
             with torch.no_grad():
                 d = loss_of(dev, layer).item()
-            line = "step %5d  train %.4f  dev %.4f  %.0f s" % (step, np.mean([x.item() for x in recent] or [0]), d, time.time() - begin)
-            print(line, flush=True)
-            print(line, file=log, flush=True)
+            mean = np.mean([x.item() for x in recent] or [0])
+            print("step %5d  train %.4f  dev %.4f  %.0f s" % (step, mean, d, time.time() - begin), flush=True)
             recent = []
             if step == steps:
                 break
