@@ -203,7 +203,7 @@ int child_watch(struct child *c, int64_t now_ms, struct err *err)
 
 void child_stop(struct child *c, int64_t grace_ms)
 {
-    int64_t end = clock_now_ms() + grace_ms;
+    int64_t end = clock_now_ms() + grace_ms, again = end - grace_ms / 2;
 
     if (c->pid == 0)
         return;
@@ -215,6 +215,10 @@ void child_stop(struct child *c, int64_t grace_ms)
             kill(c->pid, SIGKILL);
             waitpid(c->pid, NULL, 0);
             break;
+        }
+        if (clock_now_ms() >= again) {
+            kill(c->pid, SIGTERM);
+            again = end;
         }
         nanosleep(&pause, NULL);
     }

@@ -41,7 +41,9 @@ int child_start(struct child *c, struct err *err);
  */
 int child_watch(struct child *c, int64_t now_ms, struct err *err);
 
-/* SIGTERM, and SIGKILL after `grace_ms`; then it is gone. */
+/* SIGTERM, another one after half of `grace_ms` (ours take it as "at once"),
+ * SIGKILL after all of it; then it is gone.
+ */
 void child_stop(struct child *c, int64_t grace_ms);
 
 /* Append the last `lines` lines of a log, each after two spaces. */

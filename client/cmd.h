@@ -23,6 +23,8 @@ struct common_options {
 };
 
 extern const struct option_row common_rows[];
+/* The same without --server: for commands that talk to none. */
+#define cmd_local_rows (common_rows + 1)
 
 struct command {
     const char *name;  /* "submit"; "worker ls" is two words */

@@ -219,7 +219,7 @@ const struct command cmd_version = {
             .purpose = "print the version of this client",
             .examples =
                 "  skein version\n  skein version --json | jq -r .version",
-            .common = common_rows,
+            .common = cmd_local_rows,
         },
     .options_size = sizeof(struct common_options),
     .run = run_version,

@@ -32,7 +32,8 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct submit_options, model),
      .value = "MODEL",
      .help = "name of the model, as workers announce it (skein worker ls);\n"
-             "NAME@HEX also pins its fingerprint. Required.",
+             "NAME@HEX also pins its fingerprint",
+     .required = true,
      .setting = true},
     {.name = "name",
      .letter = 'n',

@@ -9,6 +9,7 @@
 #include "client/child.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "proto/limits.h"
 
 #define SOCKET_NAME "/skeind.sock"
 #define SOCKET_PATH_MAX 107 /* sizeof sockaddr_un.sun_path - 1 */
@@ -22,6 +23,8 @@ struct embed {
     char *socket_dir;
     char *endpoint;
     char *endpoint_file;
+    char *server_config;
+    bool regrace;               /* server_config holds the time for a restart */
     const struct child *failed; /* the one that was given up */
 };
 
@@ -82,12 +85,26 @@ static int make_endpoint(struct embed *e, const char *dir, struct err *err)
                         err);
 }
 
+/* How long the coordinator keeps the leases it finds at its start. When the run
+ * begins nobody is left to claim them: a resumed run goes on at once. When it
+ * restarts in the middle, our worker claims them.
+ */
+static int write_config(struct embed *e, int grace_ms, struct err *err)
+{
+    char text[64];
+    int len = snprintf(text, sizeof text, "restart_grace_ms: %d\n", grace_ms);
+
+    return file_replace(e->server_config, text, (size_t)len, err);
+}
+
 static void server_line(struct embed *e, const char *dir)
 {
     char *log = file_join(dir, "skeind.log");
     char *spool = file_join(dir, "spool");
 
     child_init(&e->server, "skeind", log);
+    child_arg(&e->server, "--config");
+    child_arg(&e->server, e->server_config);
     child_arg(&e->server, "--spool");
     child_arg(&e->server, spool);
     child_arg(&e->server, "--listen");
@@ -130,7 +147,8 @@ struct embed *embed_start(const struct embed_config *config, struct err *err)
 {
     struct embed *e = xcalloc(1, sizeof *e);
 
-    if (make_endpoint(e, config->dir, err) < 0)
+    e->server_config = file_join(config->dir, "skeind.yaml");
+    if (make_endpoint(e, config->dir, err) < 0 || write_config(e, 0, err) < 0)
         goto fail;
     server_line(e, config->dir);
     worker_line(e, config);
@@ -147,6 +165,15 @@ const char *embed_endpoint(const struct embed *e)
     return e->endpoint;
 }
 
+/* The coordinator ended and will be started again after a pause. */
+static int expect_claims(struct embed *e, struct err *err)
+{
+    if (e->server.restarts == 0 || e->regrace)
+        return 0;
+    e->regrace = true;
+    return write_config(e, RESTART_GRACE_MS, err);
+}
+
 int embed_watch(void *ctx, struct err *err)
 {
     struct embed *e = ctx;
@@ -155,6 +182,8 @@ int embed_watch(void *ctx, struct err *err)
     e->failed = NULL;
     if (child_watch(&e->server, now, err) < 0)
         e->failed = &e->server;
+    else if (expect_claims(e, err) < 0)
+        return -1;
     else if (child_watch(&e->worker, now, err) < 0)
         e->failed = &e->worker;
     return e->failed == NULL ? 0 : -1;
@@ -185,5 +214,6 @@ void embed_stop(struct embed *e)
     free(e->socket_dir);
     free(e->endpoint);
     free(e->endpoint_file);
+    free(e->server_config);
     free(e);
 }

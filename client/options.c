@@ -130,7 +130,7 @@ static int assign(const struct option_row *row, const char *text, void *values,
                   struct err *err)
 {
     void *field = (char *)values + row->offset;
-    int64_t number;
+    int64_t number = 0;
 
     switch (row->type) {
     case OPTION_FLAG:
@@ -263,7 +263,9 @@ static void help_row(const struct option_row *row, struct buf *out)
         if (*p == '\n')
             buf_addf(out, "%*s", HELP_COLUMN, "");
     }
-    if (row->type != OPTION_FLAG)
+    if (row->required)
+        buf_addf(out, "\n%*s[required]", HELP_COLUMN, "");
+    else if (row->type != OPTION_FLAG)
         buf_addf(out, "\n%*s[default: %s]", HELP_COLUMN, "",
                  row->fallback ? row->fallback : "none");
     buf_addc(out, '\n');

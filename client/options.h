@@ -36,6 +36,7 @@ struct option_row {
     const char *value;    /* placeholder in the help: "FILE" */
     const char *help;     /* one phrase; '\n' starts another line */
     const char *fallback; /* the default as the help shows it, or NULL */
+    bool required;        /* for the help; the command checks */
     int64_t min, max;
     const char *const *choice; /* NULL-terminated */
     bool setting;              /* also read from SKEIN_<NAME> and skein.yaml */
