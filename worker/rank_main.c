@@ -1,0 +1,256 @@
+#include "worker/rank_main.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/comm.h"
+#include "common/log.h"
+#include "model/backend.h"
+#include "model/fingerprint.h"
+#include "model/weights.h"
+#include "worker/rank.h"
+#include "worker/segment.h"
+#include "worker/vocab.h"
+#include "worker/work.h"
+
+#define READ_BYTES ((size_t)256 << 10) /* of requests at a time */
+#define RETRY_MS 5 /* look again whether the answer ring has room */
+
+struct process {
+    struct segment *seg;
+    struct segment_group *group;
+    struct comm *comm;
+    struct weights *weights;
+    struct tokenizer *tokenizer;
+    struct backend *backend;
+    struct rank *rank;
+    struct buf in;      /* requests, the last one incomplete */
+    struct buf out;     /* gathered answers on their way into the ring */
+    uint64_t collected; /* bytes of own answers gathered, ever */
+    uint64_t tick;      /* last one done */
+};
+
+static void notify(struct process *p)
+{
+    bell_ring(&p->group->bell, p->seg->set.notify_fd);
+}
+
+static int open_model(struct process *p, struct err *err)
+{
+    const struct segment_settings *set = &p->seg->set;
+    const struct backend_limits limits = {
+        .slots = set->slots,
+        .tokens_per_step = set->tokens_per_step,
+    };
+    uint8_t hash[HASH_BYTES];
+    bool null = strcmp(set->engine, "null") == 0;
+
+    if (!null) {
+        p->weights = weights_open(set->model, err);
+        if (p->weights == NULL
+            || fingerprint_weights(set->model, p->weights, hash, err) < 0)
+            return -1;
+    }
+    if (vocab_open(set->engine, set->tokenizer, &p->tokenizer, err) < 0)
+        return -1;
+    p->backend = backend_create(null ? &backend_null : &backend_cpu, p->weights,
+                                &limits, set->options, err);
+    if (p->backend == NULL)
+        return -1;
+    if (!null && p->tokenizer != NULL
+        && tokenizer_size(p->tokenizer) > p->backend->vocab)
+        return err_set(err, ERR_INVALID,
+                       "tokenizer %s has ids up to %" PRId32
+                       ", but the vocabulary of %s has %" PRId32,
+                       set->tokenizer, tokenizer_size(p->tokenizer) - 1,
+                       set->model, p->backend->vocab);
+    p->seg->vocab = p->backend->vocab;
+    return fingerprint_compute(
+        p->backend, null ? "null" : "fp32", null ? NULL : hash,
+        p->tokenizer != NULL ? tokenizer_hash(p->tokenizer) : NULL,
+        p->seg->fingerprint, err);
+}
+
+static int begin(struct process *p, struct err *err)
+{
+    const struct segment_settings *set = &p->seg->set;
+
+    p->group = segment_group_map(set->group_fd, set->size, err);
+    if (p->group == NULL)
+        return -1;
+    p->comm =
+        comm_local_join(segment_comm(p->group), set->rank, set->size, err);
+    if (p->comm == NULL || open_model(p, err) < 0)
+        return -1;
+    p->rank = rank_create(p->backend, p->tokenizer);
+    atomic_store_explicit(&p->seg->status, SEGMENT_READY, memory_order_release);
+    notify(p);
+    return 0;
+}
+
+/* Take what the supervisor wrote. */
+static int receive(struct process *p, struct err *err)
+{
+    struct ring *ring = segment_requests(p->seg);
+    size_t used = 0, size;
+
+    if (ring_used(ring) == 0)
+        return 0;
+    p->in.len += ring_read(ring, buf_reserve(&p->in, READ_BYTES), READ_BYTES);
+    while ((size = work_size(p->in.data + used, p->in.len - used)) > 0) {
+        if (rank_add(p->rank, p->in.data + used, size, err) < 0)
+            return -1;
+        used += size;
+    }
+    buf_consume(&p->in, used);
+    return 0;
+}
+
+static bool tick_waits(const struct process *p)
+{
+    return atomic_load_explicit(&p->group->tick.number, memory_order_acquire)
+           != p->tick;
+}
+
+/* The supervisor has named the bytes that every rank brings to rank 0. */
+static int gather(struct process *p, struct err *err)
+{
+    const struct segment_settings *set = &p->seg->set;
+    struct buf *answers = rank_answers(p->rank);
+    size_t bytes[DEVICES_MAX], total = 0, own;
+    char *to = NULL;
+
+    if (!tick_waits(p))
+        return 0;
+    for (int i = 0; i < set->size; i++) {
+        bytes[i] = (size_t)p->group->tick.bytes[i];
+        total += bytes[i];
+    }
+    own = bytes[set->rank];
+    if (own > answers->len)
+        return err_set(err, ERR_INTERNAL,
+                       "a gather of %zu bytes, but only %zu are there", own,
+                       answers->len);
+    if (set->rank == 0)
+        to = buf_reserve(&p->out, total);
+    if (comm_gather(p->comm, answers->data, bytes, to, 0, set->patience_ms, err)
+        < 0)
+        return -1;
+    if (set->rank == 0)
+        p->out.len += total;
+    if (own > 0)
+        buf_consume(answers, own);
+    p->collected += own;
+    p->tick =
+        atomic_load_explicit(&p->group->tick.number, memory_order_relaxed);
+    atomic_store_explicit(&p->seg->progress.ticks, p->tick,
+                          memory_order_release);
+    notify(p);
+    return 0;
+}
+
+static void send_answers(struct process *p)
+{
+    size_t n;
+
+    if (p->out.len == 0)
+        return;
+    n = ring_write(segment_answers(p->seg), p->out.data, p->out.len);
+    buf_consume(&p->out, n);
+    if (n > 0)
+        notify(p);
+}
+
+static void publish(struct process *p)
+{
+    const struct rank_counts *c = rank_counts(p->rank);
+    struct segment_progress *to = &p->seg->progress;
+    uint64_t bytes = p->collected + rank_answers(p->rank)->len;
+
+    atomic_store_explicit(&to->fed, c->fed, memory_order_relaxed);
+    atomic_store_explicit(&to->sampled, c->sampled, memory_order_relaxed);
+    atomic_store_explicit(&to->steps, c->steps, memory_order_relaxed);
+    atomic_store_explicit(&to->cost, c->cost, memory_order_relaxed);
+    atomic_store_explicit(&to->answer_bytes, bytes, memory_order_release);
+    /* Last: who has seen all records answered sees all their bytes. */
+    atomic_store_explicit(&to->records, c->records, memory_order_release);
+    notify(p);
+}
+
+/* A step, with the records in it on the page that outlives a crash. */
+static int run_step(struct process *p, struct err *err)
+{
+    struct segment_flight *flight = &p->seg->flight;
+    struct segment_progress *progress = &p->seg->progress;
+    uint64_t before = (uint64_t)clock_now_us(), us, mean;
+    const uint64_t *id;
+    uint32_t n = rank_in_flight(p->rank, &id);
+
+    memcpy(flight->id, id, n * sizeof *id);
+    atomic_store_explicit(&flight->n, n, memory_order_release);
+    if (rank_step(p->rank, err) < 0)
+        return -1;
+    atomic_store_explicit(&flight->n, 0, memory_order_release);
+    us = (uint64_t)clock_now_us() - before;
+    mean = atomic_load_explicit(&progress->step_us, memory_order_relaxed);
+    mean = mean == 0 ? us : (7 * mean + us) / 8;
+    atomic_store_explicit(&progress->step_us, mean, memory_order_relaxed);
+    return 0;
+}
+
+/* Sleep until the supervisor rings, unless it has written something already. */
+static void wait_for_work(struct process *p)
+{
+    struct pollfd fd = {.fd = p->seg->set.wake_fd, .events = POLLIN};
+
+    bell_arm(&p->seg->bell);
+    if (ring_used(segment_requests(p->seg)) == 0 && !tick_waits(p))
+        (void)poll(&fd, 1, p->out.len > 0 ? RETRY_MS : -1);
+    bell_disarm(&p->seg->bell, fd.fd);
+}
+
+static int loop(struct process *p, struct err *err)
+{
+    for (;;) {
+        int32_t rows;
+
+        if (receive(p, err) < 0 || gather(p, err) < 0)
+            return -1;
+        send_answers(p);
+        rows = rank_plan(p->rank, err);
+        if (rows < 0 || (rows > 0 && run_step(p, err) < 0))
+            return -1;
+        publish(p);
+        if (rows == 0)
+            wait_for_work(p);
+    }
+}
+
+int rank_main(int fd)
+{
+    static char name[16]; /* log_init keeps it */
+    struct process p = {0};
+    struct err err = {0};
+
+    log_init("rank", LOG_LEVEL_INFO);
+    p.seg = segment_map(fd, &err);
+    if (p.seg == NULL) {
+        log_error("start: %s", err.text);
+        return err.code;
+    }
+    snprintf(name, sizeof name, "rank%" PRId32, p.seg->set.rank);
+    log_init(name, (enum log_level)p.seg->set.log_level);
+    if (hash_init(&err) == 0 && begin(&p, &err) == 0)
+        loop(&p, &err);
+    /* The process ends here and its memory with it. */
+    p.seg->err = err;
+    atomic_store_explicit(&p.seg->status, SEGMENT_FAILED, memory_order_release);
+    if (p.group != NULL)
+        notify(&p);
+    log_error("failed: %s", err.text);
+    return err.code;
+}

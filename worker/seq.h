@@ -1,0 +1,48 @@
+/* worker/seq.h - one sequence in one state slot, from its first token to its
+ * last
+ *
+ * Pure: a list of tokens to feed, which of the rows are scored against the
+ * token that follows, and the sum of what came back, in order, in double.
+ */
+#ifndef WORKER_SEQ_H
+#define WORKER_SEQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/backend.h"
+
+struct seq {
+    const int32_t *token; /* [n_token], borrowed */
+    int32_t n_token;
+    int32_t n_feed;   /* the first n_feed tokens are fed */
+    int32_t score_at; /* row i >= score_at is scored against token[i + 1], as
+                       * long as there is one */
+    int32_t fed;
+    double logprob; /* sum over scored rows so far */
+    bool greedy;    /* all of them were the argmax */
+    bool finite;    /* all of them were finite */
+};
+
+/* A text whose tokens after the first `n_unscored` are scored given all before
+ * them. Its last token is not fed. n_unscored >= 1.
+ */
+void seq_score(struct seq *s, const int32_t *token, int32_t n,
+               int32_t n_unscored);
+
+/* A text fed completely, without scores: a prefix, or a prompt. */
+void seq_read(struct seq *s, const int32_t *token, int32_t n);
+
+int32_t seq_left(const struct seq *s); /* tokens still to be fed */
+
+/* Score rows of the next `take` tokens, which are rows row.. of the step.
+ * Returns how many; `out` has room for `take`.
+ */
+int32_t seq_rows(const struct seq *s, int32_t take, int32_t row,
+                 struct score_row *out);
+
+/* The step is over: `take` tokens were fed and out[n] came back. */
+void seq_advance(struct seq *s, int32_t take, const struct score_out *out,
+                 int32_t n);
+
+#endif /* WORKER_SEQ_H */

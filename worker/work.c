@@ -1,0 +1,137 @@
+#include "worker/work.h"
+
+#include <assert.h>
+#include <string.h>
+
+static size_t round8(size_t n)
+{
+    return (n + 7) / 8 * 8;
+}
+
+static size_t tokens_of(const struct work_head *head, const int32_t *branch_len)
+{
+    size_t n = head->n_prefix;
+
+    for (uint32_t i = 0; i < head->n_branch; i++)
+        n += (size_t)branch_len[i];
+    return n;
+}
+
+void work_write(struct buf *out, const struct work_head *head,
+                const int32_t *branch_len, const int32_t *token,
+                const char *stop)
+{
+    struct work_head h = *head;
+    size_t n_token = tokens_of(head, branch_len);
+    size_t used = sizeof h + 4 * ((size_t)h.n_branch + n_token) + h.stop_bytes;
+    char *to = buf_reserve(out, round8(used));
+
+    assert(round8(used) <= UINT32_MAX);
+    h.bytes = (uint32_t)round8(used);
+    memset(to + used, 0, round8(used) - used);
+    memcpy(to, &h, sizeof h);
+    to += sizeof h;
+    if (h.n_branch > 0)
+        memcpy(to, branch_len, 4 * (size_t)h.n_branch);
+    to += 4 * (size_t)h.n_branch;
+    if (n_token > 0)
+        memcpy(to, token, 4 * n_token);
+    if (h.stop_bytes > 0)
+        memcpy(to + 4 * n_token, stop, h.stop_bytes);
+    out->len += h.bytes;
+}
+
+/* Both kinds of message begin with their length. */
+static size_t message_size(const void *data, size_t len, size_t least)
+{
+    uint32_t bytes;
+
+    if (len < least)
+        return 0;
+    memcpy(&bytes, data, sizeof bytes);
+    return bytes <= len ? bytes : 0;
+}
+
+size_t work_size(const void *data, size_t len)
+{
+    return message_size(data, len, sizeof(struct work_head));
+}
+
+int work_read(const void *data, size_t len, struct work *out)
+{
+    const char *at = data;
+    size_t n_token, left;
+
+    if (len < sizeof out->head)
+        return -1;
+    memcpy(&out->head, data, sizeof out->head);
+    left = len - sizeof out->head;
+    at += sizeof out->head;
+    if (out->head.bytes != len || left / 4 < out->head.n_branch)
+        return -1;
+    out->branch_len = (const int32_t *)(const void *)at;
+    left -= 4 * (size_t)out->head.n_branch;
+    at += 4 * (size_t)out->head.n_branch;
+    for (uint32_t i = 0; i < out->head.n_branch; i++) {
+        if (out->branch_len[i] < 0)
+            return -1;
+    }
+    n_token = tokens_of(&out->head, out->branch_len);
+    if (left / 4 < n_token || left - 4 * n_token < out->head.stop_bytes)
+        return -1;
+    out->token = (const int32_t *)(const void *)at;
+    out->stop = at + 4 * n_token;
+    return 0;
+}
+
+bool work_stop(const struct work *w, uint32_t i, const char **text, size_t *len)
+{
+    size_t at = 0;
+    uint32_t bytes = 0;
+
+    for (uint32_t k = 0; k <= i; k++) {
+        at += k > 0 ? bytes : 0;
+        if (w->head.stop_bytes < at + sizeof bytes)
+            return false;
+        memcpy(&bytes, w->stop + at, sizeof bytes);
+        at += sizeof bytes;
+        if (w->head.stop_bytes - at < bytes)
+            return false;
+    }
+    *text = w->stop + at;
+    *len = bytes;
+    return true;
+}
+
+void answer_write(struct buf *out, const struct answer_head *head,
+                  const void *payload)
+{
+    struct answer_head h = *head;
+    size_t used = sizeof h + (size_t)h.payload_bytes;
+    char *to = buf_reserve(out, round8(used));
+
+    assert(round8(used) <= UINT32_MAX);
+    h.bytes = (uint32_t)round8(used);
+    memset(to + used, 0, round8(used) - used);
+    memcpy(to, &h, sizeof h);
+    if (h.payload_bytes > 0)
+        memcpy(to + sizeof h, payload, (size_t)h.payload_bytes);
+    out->len += h.bytes;
+}
+
+size_t answer_size(const void *data, size_t len)
+{
+    return message_size(data, len, sizeof(struct answer_head));
+}
+
+int answer_read(const void *data, size_t len, struct answer_head *head,
+                const void **payload)
+{
+    if (len < sizeof *head)
+        return -1;
+    memcpy(head, data, sizeof *head);
+    if (head->bytes != len || len - sizeof *head < head->payload_bytes)
+        return -1;
+    *payload = (const char *)data + sizeof *head;
+    return 0;
+}
