@@ -23,7 +23,7 @@ tests:   common proto text model cuda worker daemon client gateway
 
 # header: the only files that may include it
 owners='
-sqlite3.h:     daemon/store.c
+sqlite3.h:     daemon/db.h
 yaml.h:        common/conf.c
 zmq.h:         proto/sock.c
 nccl.h:        cuda/comm_nccl.c
