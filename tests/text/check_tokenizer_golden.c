@@ -1,6 +1,6 @@
 /* Whole vocabularies against ids that other implementations gave.
  *
- * Usage: check_golden   Exits 77 when none of the files is there.
+ * Usage: check_tokenizer_golden   Exits 77 when none of the files is there.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -119,7 +119,7 @@ static int check_lines(const struct golden *g, const struct tokenizer *t)
 }
 
 /* 0 right, -1 wrong, 1 not there. */
-static int check_golden(const struct golden *g)
+static int check_tokenizer_golden(const struct golden *g)
 {
     struct tokenizer *t;
     struct err err;
@@ -148,7 +148,7 @@ int main(void)
     size_t n = sizeof goldens / sizeof *goldens, skipped = 0, wrong = 0;
 
     for (size_t i = 0; i < n; i++) {
-        int ret = check_golden(&goldens[i]);
+        int ret = check_tokenizer_golden(&goldens[i]);
 
         skipped += ret > 0;
         wrong += ret < 0;
