@@ -10,7 +10,7 @@
 #include "common/file.h"
 #include "text/family.h"
 
-#define VOCABULARY_BYTES_MAX (64u << 20) /* the largest known has 17 MiB */
+#define VOCABULARY_BYTES_MAX (32u << 20) /* the largest known has 17 MiB */
 #define TEXT_BYTES_MAX (1u << 30)        /* positions fit in 32 bits */
 
 void ids_add(struct ids *ids, int32_t id)
