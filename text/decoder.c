@@ -14,7 +14,7 @@
 struct stop {
     char *bytes;
     size_t len;
-    size_t *border; /* [len + 1] longest proper border of each beginning */
+    size_t *border; /* [len] longest proper border of each beginning */
     size_t matched;
 };
 
@@ -26,10 +26,12 @@ struct decoder {
     bool stopped, finished;
 };
 
-/* The state after `c` when `n` bytes had matched. */
+/* The state after `c` when `n` bytes had matched, n < len: a whole match ends
+ * the search.
+ */
 static size_t step(const struct stop *s, size_t n, char c)
 {
-    while (n > 0 && (n == s->len || s->bytes[n] != c))
+    while (n > 0 && s->bytes[n] != c)
         n = s->border[n];
     return s->bytes[n] == c ? n + 1 : 0;
 }
@@ -38,8 +40,8 @@ static void stop_init(struct stop *s, const char *bytes, size_t len)
 {
     s->bytes = xstrndup(bytes, len);
     s->len = len;
-    s->border = xcalloc(len + 1, sizeof *s->border);
-    for (size_t i = 1; i < len; i++)
+    s->border = xcalloc(len, sizeof *s->border);
+    for (size_t i = 1; i + 1 < len; i++)
         s->border[i + 1] = step(s, s->border[i], bytes[i]);
 }
 
