@@ -250,11 +250,6 @@ static int start_single(struct rank *r, struct task *t, struct err *err)
         end_branch(r, t, 0, 0.0, true);
         return 0;
     }
-    if (task_generates(t) && t->work.head.max_tokens == 0) {
-        t->finish = ANSWER_LENGTH;
-        end_task(r, t);
-        return 0;
-    }
     slot = take_slot(r, t, 0);
     if (task_generates(t))
         seq_read(&r->place[slot].seq, t->work.token, n);

@@ -28,6 +28,7 @@
 #define BACKOFF_MS_MAX 10000
 #define STARTS_MAX 5 /* failures in a row until the worker gives up */
 #define REAP_MS 60000
+#define REAP_POLL_MS 20
 
 enum state {
     DOWN,
@@ -322,6 +323,21 @@ static int bury(struct ranks *r, int64_t now_ms, struct err *err)
     return 0;
 }
 
+static bool is_loaded(const struct child *c)
+{
+    return atomic_load_explicit(&c->seg->status, memory_order_acquire)
+           == SEGMENT_READY;
+}
+
+static bool all_loaded(const struct ranks *r)
+{
+    for (size_t i = 0; i < r->config.n; i++) {
+        if (!is_loaded(&r->child[i]))
+            return false;
+    }
+    return true;
+}
+
 /* LOADING -> READY, once all are. */
 static int check_ready(struct ranks *r, int64_t now_ms, struct err *err)
 {
@@ -329,8 +345,7 @@ static int check_ready(struct ranks *r, int64_t now_ms, struct err *err)
     struct err why;
 
     for (size_t i = 0; i < r->config.n; i++) {
-        if (atomic_load_explicit(&r->child[i].seg->status, memory_order_acquire)
-            == SEGMENT_READY)
+        if (is_loaded(&r->child[i]))
             continue;
         if (now_ms - r->since_ms > r->config.start_ms) {
             err_set(&why, ERR_TIMEOUT,
@@ -540,9 +555,11 @@ int64_t ranks_deadline(struct ranks *r, int64_t now_ms)
 
     if (r->state == DOWN)
         return r->restart_ms;
-    if (r->state != READY)
-        return r->state == LOADING ? now_ms + CHECK_MS : now_ms + 20;
+    if (r->state == DYING)
+        return now_ms + REAP_POLL_MS;
     bell_arm(&r->group->bell);
+    if (r->state == LOADING)
+        return all_loaded(r) ? now_ms : at;
     if (ring_used(segment_answers(r->child[0].seg)) > 0)
         return now_ms;
     if (r->ticking)

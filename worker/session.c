@@ -11,6 +11,7 @@
 #include "proto/sock.h"
 
 #define INCARNATION_BYTES 16
+#define UNSENT_MS 50  /* look again whether there is a connection */
 #define BEATS_KEPT 16 /* send times of beats: 32 s, four leases */
 
 enum state {
@@ -114,7 +115,8 @@ static void confirm(struct session *s, int64_t sent_ms)
         s->confirmed_ms = sent_ms;
 }
 
-static void say_hello(struct session *s, int64_t now_ms)
+/* Returns whether it was sent: there may be no connection yet. */
+static bool say_hello(struct session *s, int64_t now_ms)
 {
     const struct session_identity *id = &s->identity;
     struct session_report report = {.capacity = SKEIN__CAPACITY__INIT};
@@ -141,7 +143,7 @@ static void say_hello(struct session *s, int64_t now_ms)
     msg.capacity = &report.capacity;
     s->hello_seq = ++s->wire_seq;
     s->hello_ms = now_ms;
-    put(s, WIRE_HELLO, s->hello_seq, &msg.base);
+    return put(s, WIRE_HELLO, s->hello_seq, &msg.base);
 }
 
 static void say_beat(struct session *s, int64_t now_ms)
@@ -335,8 +337,8 @@ void session_step(struct session *s, int64_t now_ms)
         say_beat(s, now_ms);
         s->due_ms = now_ms + s->beat_every_ms;
     } else {
-        say_hello(s, now_ms);
-        s->due_ms = now_ms + SESSION_HELLO_MS;
+        s->due_ms =
+            now_ms + (say_hello(s, now_ms) ? SESSION_HELLO_MS : UNSENT_MS);
     }
 }
 

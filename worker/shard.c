@@ -27,7 +27,7 @@ struct shard *shard_create(const Skein__Grant *grant, uint32_t number,
 
 static void free_items(struct shard *s)
 {
-    for (uint32_t i = 0; i < s->n; i++)
+    for (uint32_t i = 0; s->item != NULL && i < s->n; i++)
         record_free(s->item[i].record);
     free(s->item);
     s->item = NULL;

@@ -31,7 +31,7 @@ static bool plausible(const struct work *w, const struct tokenizer *t)
     if (w->head.kind == WORK_SCORE)
         return true;
     return w->head.kind == WORK_GENERATE && w->head.n_branch == 1
-           && w->branch_len[0] == 1 && w->head.max_tokens >= 0
+           && w->branch_len[0] == 1 && w->head.max_tokens >= 1
            && w->head.n_stop <= RECORD_STOPS_MAX && t != NULL;
 }
 
