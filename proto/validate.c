@@ -327,6 +327,9 @@ static int check_field(const struct check *c, const ProtobufCMessage *msg,
     }
     if (field_measure(c, f, at, &value, &what) < 0)
         return refuse(c, msg->descriptor, f, what);
+    if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0
+        && f->type == PROTOBUF_C_TYPE_MESSAGE && value == 0)
+        return refuse(c, msg->descriptor, f, "is missing");
     if (rule != NULL && check_range(c, msg->descriptor, f, rule, value) < 0)
         return -1;
     if (f->type == PROTOBUF_C_TYPE_MESSAGE && value != 0)

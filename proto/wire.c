@@ -125,6 +125,16 @@ static uint64_t get_le(const uint8_t *from, int bytes)
     return value;
 }
 
+static uint32_t checksum(const uint8_t header[WIRE_HEADER_BYTES],
+                         const void *body, size_t body_len)
+{
+    uint8_t rest[20];
+
+    memcpy(rest, header, 12);
+    memcpy(rest + 12, header + 16, 8);
+    return hash_crc32c(rest, sizeof rest) ^ hash_crc32c(body, body_len);
+}
+
 int wire_encode(enum wire_type type, uint64_t seq, const ProtobufCMessage *msg,
                 uint8_t header[WIRE_HEADER_BYTES], struct buf *body,
                 struct err *err)
@@ -148,8 +158,8 @@ int wire_encode(enum wire_type type, uint64_t seq, const ProtobufCMessage *msg,
     put_le(header + 4, WIRE_VERSION, 2);
     put_le(header + 6, (uint64_t)type, 2);
     put_le(header + 8, size, 4);
-    put_le(header + 12, hash_crc32c(body->data, size), 4);
     put_le(header + 16, seq, 8);
+    put_le(header + 12, checksum(header, body->data, size), 4);
     return 0;
 }
 
@@ -175,8 +185,8 @@ static int check_header(const uint8_t *header, size_t header_len,
         return err_set(err, ERR_PROTOCOL,
                        "the header says %u bytes of body, there are %zu",
                        (unsigned)get_le(header + 8, 4), body_len);
-    if (get_le(header + 12, 4) != hash_crc32c(body, body_len))
-        return err_set(err, ERR_PROTOCOL, "the checksum of the body is wrong");
+    if (get_le(header + 12, 4) != checksum(header, body, body_len))
+        return err_set(err, ERR_PROTOCOL, "the checksum is wrong");
     return 0;
 }
 

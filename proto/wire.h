@@ -5,8 +5,11 @@
  * every field (docs/protocol.md). Fuzzed by tests/fuzz/fuzz_wire.c.
  *
  *   0  u32  magic 0x314E4B53 "SKN1"      4  u16 version   6  u16 type
- *   8  u32  body length                 12  u32 CRC-32C of the body
+ *   8  u32  body length                 12  u32 checksum
  *  16  u64  sequence: replies repeat that of their request
+ *
+ * Little-endian. The checksum is the CRC-32C of the body XOR that of the other
+ * 20 bytes of the header.
  */
 #ifndef PROTO_WIRE_H
 #define PROTO_WIRE_H
