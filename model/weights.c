@@ -171,8 +171,10 @@ static int64_t layer_of(const char *name, const char *prefix)
 
     if (strncmp(name, prefix, len) != 0)
         return -1;
-    for (p = name + len; *p >= '0' && *p <= '9' && n < 1000000; p++)
-        n = 10 * n + (*p - '0');
+    for (p = name + len; *p >= '0' && *p <= '9'; p++) {
+        if (n < WEIGHTS_LAYERS_MAX)
+            n = 10 * n + (*p - '0');
+    }
     return p > name + len && *p == '.' ? n : -1;
 }
 
