@@ -13,6 +13,7 @@ dir=$(mktemp -d /tmp/skein-bench.XXXXXX)
 pids=()
 stop() {
     for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
+    wait 2>/dev/null
     rm -rf "$dir"
 }
 trap stop EXIT
