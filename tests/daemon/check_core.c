@@ -1,0 +1,1004 @@
+/* Every rule of docs/protocol.md that the core keeps, under a virtual clock. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/limits.h"
+#include "tests/daemon/world.h"
+
+static struct world w;
+static const struct world_worker anna = {
+    .peer = 1, .incarnation = 1, .records = 1000, .fingerprint = 9};
+static const struct world_worker bert = {
+    .peer = 2, .incarnation = 2, .records = 1000, .fingerprint = 9};
+
+static void setup(void)
+{
+    struct core_config config = world_config();
+
+    world_init(&w, &config);
+    world_tick(&w, 0);
+}
+
+static void teardown(void)
+{
+    world_free(&w);
+}
+
+static bool took(uint64_t peer, enum wire_type type)
+{
+    struct wire_msg m;
+
+    if (!world_take(&w, peer, type, &m))
+        return false;
+    wire_free(&m);
+    return true;
+}
+
+static uint32_t error_code(uint64_t peer)
+{
+    struct wire_msg m;
+    uint32_t code;
+
+    if (!world_take(&w, peer, WIRE_ERROR, &m))
+        return ERR_NONE;
+    code = m.error->code;
+    wire_free(&m);
+    return code;
+}
+
+/* The one job JOBS_QUERY shows; freed by the caller. */
+static struct wire_msg job_info(uint64_t job)
+{
+    Skein__JobsQuery query = SKEIN__JOBS_QUERY__INIT;
+    struct wire_msg m;
+
+    query.job = &job;
+    query.n_job = 1;
+    world_message(&w, 50, WIRE_JOBS_QUERY, &query.base);
+    ck_assert(world_take(&w, 50, WIRE_JOBS, &m));
+    ck_assert_uint_eq(m.jobs->n_job, 1);
+    return m;
+}
+
+static Skein__JobState job_state(uint64_t job)
+{
+    struct wire_msg m = job_info(job);
+    Skein__JobState state = m.jobs->job[0]->state;
+
+    wire_free(&m);
+    return state;
+}
+
+/* One worker, one shard, granted. */
+static struct token grant_one(const struct world_worker *who)
+{
+    struct token t;
+
+    world_job_n(&w, 1);
+    world_hello(&w, who, NULL, 0);
+    world_store(&w);
+    t = world_granted(&w, who);
+    ck_assert_uint_ne(t.job, 0);
+    return t;
+}
+
+/* ---- granting ------------------------------------------------------------ */
+
+START_TEST(grant_is_durable_before_it_is_sent)
+{
+    world_job_n(&w, 1);
+    world_hello(&w, &anna, NULL, 0);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+    ck_assert(world_store_one(&w));
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 1);
+}
+END_TEST
+
+START_TEST(grant_order_is_priority_job_shard)
+{
+    static const uint32_t one[] = {10, 10};
+    uint64_t low = world_job(&w, -1, one, 1);
+    uint64_t first = world_job(&w, 0, one, 2);
+    uint64_t second = world_job(&w, 0, one, 1);
+    uint64_t high = world_job(&w, 5, one, 1);
+    uint64_t expected[][2] = {
+        {high, 0}, {first, 0}, {first, 1}, {second, 0}, {low, 0}};
+
+    world_hello(&w, &anna, NULL, 0);
+    world_store(&w);
+    for (size_t i = 0; i < 5; i++) {
+        struct token t = world_granted(&w, &anna);
+
+        ck_assert_uint_eq(t.job, expected[i][0]);
+        ck_assert_uint_eq(t.shard, expected[i][1]);
+        ck_assert_uint_eq(t.epoch, 1);
+        ck_assert_uint_eq(t.attempt, 1);
+    }
+}
+END_TEST
+
+START_TEST(grant_stops_at_capacity)
+{
+    struct world_worker small = anna;
+
+    small.records = 25; /* two shards of 10 */
+    world_job_n(&w, 5);
+    world_hello(&w, &small, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 2);
+}
+END_TEST
+
+START_TEST(grant_of_a_shard_larger_than_the_capacity)
+{
+    struct world_worker small = anna;
+    static const uint32_t records[] = {1000, 1};
+
+    small.records = 5;
+    world_job(&w, 0, records, 2);
+    world_hello(&w, &small, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 1);
+}
+END_TEST
+
+START_TEST(grant_nothing_without_capacity)
+{
+    struct world_worker none = anna;
+
+    none.records = 0;
+    world_job_n(&w, 1);
+    world_hello(&w, &none, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+}
+END_TEST
+
+START_TEST(grants_alternate_between_workers)
+{
+    world_hello(&w, &anna, NULL, 0);
+    world_hello(&w, &bert, NULL, 0);
+    world_job_n(&w, 10);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 5);
+    ck_assert_uint_eq(world_count(&w, 2, WIRE_GRANT), 5);
+}
+END_TEST
+
+START_TEST(grant_only_with_the_fingerprint_the_job_began_with)
+{
+    struct world_worker other = bert;
+
+    other.fingerprint = 8;
+    grant_one(&anna);
+    world_job_n(&w, 1); /* capacity is left: anna gets this one too */
+    world_store(&w);
+    world_gone(&w, anna.peer);
+    world_tick(&w, LEASE_DISCONNECTED_MS);
+    world_hello(&w, &other, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 2, WIRE_GRANT), 0);
+    world_job_n(&w, 1); /* has no fingerprint yet */
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 2, WIRE_GRANT), 1);
+}
+END_TEST
+
+START_TEST(grant_nothing_while_draining)
+{
+    Skein__Beat beat = SKEIN__BEAT__INIT;
+    Skein__Capacity capacity = SKEIN__CAPACITY__INIT;
+
+    world_hello(&w, &anna, NULL, 0);
+    capacity.records = 100;
+    capacity.cost = 1000;
+    beat.epoch = 1;
+    beat.capacity = &capacity;
+    beat.draining = true;
+    world_message(&w, 1, WIRE_BEAT, &beat.base);
+    world_job_n(&w, 1);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+}
+END_TEST
+
+START_TEST(grant_is_tried_again_after_disk_full)
+{
+    struct token t;
+
+    world_job_n(&w, 1);
+    w.fail = ERR_AGAIN;
+    world_hello(&w, &anna, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+    ck_assert_str_eq(core_health(w.core), "full");
+    w.fail = ERR_NONE;
+    world_tick(&w, CORE_RETRY_MS - 1);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+    world_tick(&w, 1);
+    world_store(&w);
+    t = world_granted(&w, &anna);
+    ck_assert_uint_eq(t.attempt, 2);
+    ck_assert_str_eq(core_health(w.core), "ok");
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_RUNNING);
+}
+END_TEST
+
+START_TEST(corrupt_file_stops_its_job_alone)
+{
+    uint64_t bad = world_job_n(&w, 1);
+    struct token t;
+
+    w.fail = ERR_CORRUPT;
+    world_hello(&w, &anna, NULL, 0);
+    world_store_one(&w);
+    w.fail = ERR_NONE;
+    world_store(&w);
+    ck_assert_int_eq(job_state(bad), SKEIN__JOB_STATE__JOB_CORRUPT);
+    world_job_n(&w, 1);
+    world_store(&w);
+    t = world_granted(&w, &anna);
+    ck_assert_uint_eq(t.job, bad + 1);
+}
+END_TEST
+
+/* ---- leases -------------------------------------------------------------- */
+
+START_TEST(lease_ends_at_its_millisecond)
+{
+    struct token t = grant_one(&anna);
+
+    world_tick(&w, 2000);
+    world_beat(&w, &anna, &t, 1);
+    world_tick(&w, LEASE_COORDINATOR_MS - 1);
+    ck_assert_ptr_null(w.first);
+    world_tick(&w, 1);
+    ck_assert_ptr_nonnull(w.first);
+    ck_assert_int_eq(w.first->kind, OP_RELEASE);
+    ck_assert(token_same(&w.first->release.lease[0].token, &t));
+}
+END_TEST
+
+START_TEST(deadline_names_the_end_of_a_lease)
+{
+    struct token t = grant_one(&anna);
+    int64_t end_ms = w.now_ms + LEASE_COORDINATOR_MS;
+
+    (void)t;
+    while (core_deadline(w.core) < end_ms) {
+        ck_assert_int_gt(core_deadline(w.core), w.now_ms);
+        world_tick(&w, core_deadline(w.core) - w.now_ms);
+    }
+    ck_assert_ptr_null(w.first);
+    world_tick(&w, core_deadline(w.core) - w.now_ms);
+    ck_assert_int_eq(w.now_ms, end_ms);
+    ck_assert_ptr_nonnull(w.first);
+}
+END_TEST
+
+START_TEST(lease_the_worker_does_not_name_is_not_extended)
+{
+    struct token t = grant_one(&anna); /* as if GRANT had been lost */
+
+    (void)t;
+    world_tick(&w, 6000);
+    world_beat(&w, &anna, NULL, 0);
+    world_tick(&w, LEASE_COORDINATOR_MS - 6000);
+    world_store(&w);
+    t = world_granted(&w, &anna);
+    ck_assert_uint_eq(t.attempt, 2);
+}
+END_TEST
+
+/* The worker counts from when it sent a beat that was acknowledged, the
+ * coordinator from when it received it: whatever the beat's delay, the worker
+ * has stopped before the coordinator gives the shard to another.
+ */
+START_TEST(worker_stops_first)
+{
+    for (int64_t delay_ms = 0; delay_ms < LEASE_WORKER_MS; delay_ms += 500) {
+        struct token t;
+        struct wire_msg m;
+        int64_t sent_ms;
+
+        teardown();
+        setup();
+        t = grant_one(&anna);
+        ck_assert(world_take(&w, 1, WIRE_WELCOME, &m));
+        sent_ms = w.now_ms;
+        world_tick(&w, delay_ms);
+        world_beat(&w, &anna, &t, 1);
+        world_tick(&w, sent_ms + m.welcome->lease_ms - w.now_ms);
+        ck_assert_ptr_null(w.first);
+        wire_free(&m);
+    }
+}
+END_TEST
+
+START_TEST(lease_ends_three_seconds_after_the_connection)
+{
+    struct token t = grant_one(&anna);
+
+    world_gone(&w, 1);
+    world_tick(&w, LEASE_DISCONNECTED_MS - 1);
+    ck_assert_ptr_null(w.first);
+    world_tick(&w, 1);
+    ck_assert_ptr_nonnull(w.first);
+    world_store(&w);
+    world_hello(&w, &bert, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_granted(&w, &bert).attempt, t.attempt + 1);
+}
+END_TEST
+
+START_TEST(worker_that_comes_back_keeps_its_lease)
+{
+    struct token t = grant_one(&anna);
+    struct world_worker back = anna;
+    struct wire_msg m;
+
+    took(1, WIRE_WELCOME);
+    world_gone(&w, 1);
+    world_tick(&w, LEASE_DISCONNECTED_MS - 1);
+    back.peer = 11;
+    world_hello(&w, &back, &t, 1);
+    ck_assert(world_take(&w, 11, WIRE_WELCOME, &m));
+    ck_assert_uint_eq(m.welcome->n_drop, 0);
+    wire_free(&m);
+    world_tick(&w, LEASE_COORDINATOR_MS - 1);
+    ck_assert_ptr_null(w.first);
+    world_upload(&w, &back, &t);
+    world_store(&w);
+    ck_assert(took(11, WIRE_COMMITTED));
+}
+END_TEST
+
+START_TEST(lease_is_dropped_when_the_token_does_not_match)
+{
+    struct token t = grant_one(&anna);
+    struct world_worker back = anna;
+    struct token wrong = t;
+    struct wire_msg m;
+
+    wrong.nonce++;
+    back.peer = 11;
+    world_hello(&w, &back, &wrong, 1);
+    ck_assert(world_take(&w, 11, WIRE_WELCOME, &m));
+    ck_assert_uint_eq(m.welcome->n_drop, 1);
+    ck_assert_uint_eq(m.welcome->drop[0]->nonce, wrong.nonce);
+    wire_free(&m);
+}
+END_TEST
+
+START_TEST(what_a_reconnecting_worker_does_not_hold_is_taken_back)
+{
+    struct token t = grant_one(&anna);
+    struct world_worker back = anna;
+
+    back.peer = 11;
+    world_hello(&w, &back, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_granted(&w, &back).attempt, t.attempt + 1);
+}
+END_TEST
+
+START_TEST(hello_twice_on_one_connection_loses_nothing)
+{
+    struct token t = grant_one(&anna);
+
+    world_hello(&w, &anna, NULL, 0); /* sent before WELCOME and GRANT arrived */
+    world_store(&w);
+    ck_assert_uint_eq(world_granted(&w, &anna).job, 0);
+    world_upload(&w, &anna, &t);
+    world_store(&w);
+    ck_assert(took(1, WIRE_COMMITTED));
+}
+END_TEST
+
+START_TEST(old_connection_of_an_incarnation_has_no_session)
+{
+    struct token t = grant_one(&anna);
+    struct world_worker back = anna;
+
+    back.peer = 11;
+    world_hello(&w, &back, &t, 1);
+    world_beat(&w, &anna, &t, 1);
+    ck_assert(took(1, WIRE_HELLO_AGAIN));
+    world_upload(&w, &anna, &t);
+    ck_assert(took(1, WIRE_HELLO_AGAIN));
+}
+END_TEST
+
+START_TEST(new_incarnation_with_the_same_name_is_another_worker)
+{
+    struct token t = grant_one(&anna);
+    struct wire_msg m;
+
+    world_hello(&w, &bert, &t, 1); /* a token that is not bert's */
+    ck_assert(world_take(&w, 2, WIRE_WELCOME, &m));
+    ck_assert_uint_eq(m.welcome->n_drop, 1);
+    wire_free(&m);
+    world_upload(&w, &anna, &t);
+    world_store(&w);
+    ck_assert(took(1, WIRE_COMMITTED));
+}
+END_TEST
+
+START_TEST(beat_without_a_session_or_of_another_epoch)
+{
+    world_beat(&w, &anna, NULL, 0);
+    ck_assert(took(1, WIRE_HELLO_AGAIN));
+    world_hello(&w, &anna, NULL, 0);
+    w.config.epoch = 7; /* as the worker sees it */
+    world_beat(&w, &anna, NULL, 0);
+    ck_assert(took(1, WIRE_HELLO_AGAIN));
+    w.config.epoch = 1;
+    world_beat(&w, &anna, NULL, 0);
+    ck_assert(took(1, WIRE_BEAT_ACK));
+}
+END_TEST
+
+START_TEST(lease_survives_a_restart)
+{
+    struct token t = grant_one(&anna);
+    struct wire_msg m;
+
+    world_forget(&w);
+    world_restart(&w);
+    world_tick(&w, RESTART_GRACE_MS - 1);
+    ck_assert_ptr_null(w.first);
+    world_hello(&w, &anna, &t, 1);
+    ck_assert(world_take(&w, 1, WIRE_WELCOME, &m));
+    ck_assert_uint_eq(m.welcome->n_drop, 0);
+    ck_assert_uint_eq(m.welcome->epoch, 2);
+    wire_free(&m);
+    world_upload(&w, &anna, &t);
+    world_store(&w);
+    ck_assert(took(1, WIRE_COMMITTED));
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_DONE);
+}
+END_TEST
+
+START_TEST(unclaimed_lease_ends_after_the_grace)
+{
+    struct token t = grant_one(&anna);
+    struct wire_msg m;
+
+    world_restart(&w);
+    world_hello(&w, &bert, NULL, 0);
+    for (int64_t ms = 0; ms < RESTART_GRACE_MS - 1; ms += 1) {
+        int64_t step =
+            RESTART_GRACE_MS - 1 - ms < 2000 ? RESTART_GRACE_MS - 1 - ms : 2000;
+
+        world_tick(&w, step);
+        ms += step - 1;
+        world_beat(&w, &bert, NULL, 0);
+        ck_assert_ptr_null(w.first);
+    }
+    world_tick(&w, 1);
+    world_store(&w);
+    ck_assert_uint_eq(world_granted(&w, &bert).attempt, t.attempt + 1);
+    world_hello(&w, &anna, &t, 1); /* too late */
+    while (world_take(&w, 1, WIRE_WELCOME, &m)) {
+        ck_assert(m.welcome->epoch == 1 || m.welcome->n_drop == 1);
+        wire_free(&m);
+    }
+}
+END_TEST
+
+START_TEST(silent_worker_is_forgotten_and_may_come_back)
+{
+    world_hello(&w, &anna, NULL, 0);
+    world_tick(&w, CORE_FORGET_MS);
+    world_forget(&w);
+    world_beat(&w, &anna, NULL, 0);
+    ck_assert(took(1, WIRE_HELLO_AGAIN));
+    world_hello(&w, &anna, NULL, 0);
+    ck_assert(took(1, WIRE_WELCOME));
+}
+END_TEST
+
+START_TEST(probe_once_a_second)
+{
+    world_hello(&w, &anna, NULL, 0);
+    world_tick(&w, 0);
+    world_forget(&w);
+    world_tick(&w, PROBE_MS - 1);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_PROBE), 0);
+    world_tick(&w, 1);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_PROBE), 1);
+}
+END_TEST
+
+/* ---- results ------------------------------------------------------------- */
+
+START_TEST(committed_only_when_stored)
+{
+    struct token t = grant_one(&anna);
+
+    world_upload(&w, &anna, &t);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_COMMITTED), 0);
+    ck_assert(world_store_one(&w));
+    ck_assert(took(1, WIRE_COMMITTED));
+}
+END_TEST
+
+START_TEST(upload_twice_is_committed_twice_and_counted_once)
+{
+    struct token t = grant_one(&anna);
+    struct wire_msg m;
+
+    world_upload(&w, &anna, &t);
+    world_upload(&w, &anna, &t); /* while the first is being stored */
+    world_store(&w);
+    world_upload(&w, &anna, &t);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_COMMITTED), 3);
+    ck_assert_uint_eq(w.job[0].commits[0], 1);
+    m = job_info(t.job);
+    ck_assert_uint_eq(m.jobs->job[0]->answered, 10);
+    ck_assert_uint_eq(m.jobs->job[0]->failed, 1);
+    ck_assert_uint_eq(m.jobs->job[0]->prefix, 1);
+    wire_free(&m);
+}
+END_TEST
+
+START_TEST(result_is_stale_after_the_shard_was_granted_again)
+{
+    struct token old = grant_one(&anna), t;
+
+    world_hello(&w, &bert, NULL, 0);
+    world_tick(&w, 8000);
+    world_beat(&w, &bert, NULL, 0);
+    world_tick(&w, LEASE_COORDINATOR_MS - 8000);
+    world_store(&w);
+    t = world_granted(&w, &bert);
+    ck_assert_uint_eq(t.attempt, 2);
+    world_upload(&w, &anna, &old);
+    world_store(&w);
+    ck_assert(took(1, WIRE_STALE));
+    world_upload(&w, &bert, &t);
+    world_store(&w);
+    ck_assert(took(2, WIRE_COMMITTED));
+    world_upload(&w, &anna, &old);
+    ck_assert(took(1, WIRE_STALE));
+    ck_assert(token_same(&w.job[0].winner[0], &t));
+}
+END_TEST
+
+START_TEST(lease_does_not_end_while_its_result_is_being_stored)
+{
+    struct token t = grant_one(&anna);
+
+    world_upload(&w, &anna, &t);
+    world_tick(&w, 2 * LEASE_COORDINATOR_MS);
+    ck_assert_int_eq(w.first->kind, OP_RESULT);
+    ck_assert_ptr_null(w.first->next);
+    world_store(&w);
+    ck_assert(took(1, WIRE_COMMITTED));
+}
+END_TEST
+
+START_TEST(result_is_kept_by_the_worker_when_the_disk_is_full)
+{
+    struct token t = grant_one(&anna);
+
+    w.fail = ERR_AGAIN;
+    world_upload(&w, &anna, &t);
+    world_store(&w);
+    ck_assert_uint_eq(error_code(1), ERR_AGAIN);
+    w.fail = ERR_NONE;
+    world_upload(&w, &anna, &t);
+    world_store(&w);
+    ck_assert(took(1, WIRE_COMMITTED));
+}
+END_TEST
+
+START_TEST(result_with_another_fingerprint_is_refused)
+{
+    struct token t = grant_one(&anna);
+    struct world_worker liar = anna;
+
+    liar.fingerprint = 1;
+    world_upload(&w, &liar, &t);
+    ck_assert_uint_eq(error_code(1), ERR_INVALID);
+    world_store(&w);
+    ck_assert_uint_eq(w.job[0].commits[0], 0);
+    ck_assert_uint_eq(w.job[0].image.shard[0].crashes, 1);
+}
+END_TEST
+
+START_TEST(result_that_does_not_match_counts_as_a_crash)
+{
+    struct token t = grant_one(&anna);
+
+    w.fail = ERR_INVALID;
+    world_upload(&w, &anna, &t);
+    world_store_one(&w);
+    w.fail = ERR_NONE;
+    world_store(&w);
+    ck_assert_uint_eq(error_code(1), ERR_INVALID);
+    ck_assert_uint_eq(w.job[0].image.shard[0].crashes, 1);
+}
+END_TEST
+
+/* ---- crashes ------------------------------------------------------------- */
+
+START_TEST(fifth_crash_fails_the_job)
+{
+    struct token t = grant_one(&anna);
+    struct wire_msg m;
+
+    for (int i = 1; i <= CORE_CRASHES_MAX; i++) {
+        ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_RUNNING);
+        world_release(&w, &anna, &t, SKEIN__RELEASE_REASON__RELEASE_CRASH);
+        world_store(&w);
+        if (i < CORE_CRASHES_MAX)
+            t = world_granted(&w, &anna);
+    }
+    ck_assert_uint_eq(t.attempt, CORE_CRASHES_MAX);
+    m = job_info(t.job);
+    ck_assert_int_eq(m.jobs->job[0]->state, SKEIN__JOB_STATE__JOB_FAILED);
+    ck_assert_str_ne(m.jobs->job[0]->message, "");
+    wire_free(&m);
+}
+END_TEST
+
+START_TEST(crashes_are_counted_across_restarts)
+{
+    struct token t = grant_one(&anna);
+
+    for (int i = 1; i <= CORE_CRASHES_MAX; i++) {
+        world_release(&w, &anna, &t, SKEIN__RELEASE_REASON__RELEASE_CRASH);
+        world_store(&w);
+        if (i == CORE_CRASHES_MAX)
+            break;
+        world_restart(&w);
+        world_forget(&w);
+        world_hello(&w, &anna, NULL, 0);
+        world_store(&w);
+        t = world_granted(&w, &anna);
+    }
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_FAILED);
+}
+END_TEST
+
+START_TEST(draining_is_no_crash)
+{
+    struct token t = grant_one(&anna);
+
+    for (int i = 0; i < 3 * CORE_CRASHES_MAX; i++) {
+        world_release(&w, &anna, &t, SKEIN__RELEASE_REASON__RELEASE_DRAIN);
+        world_store(&w);
+        t = world_granted(&w, &anna);
+        ck_assert_uint_ne(t.job, 0);
+    }
+    ck_assert_uint_eq(w.job[0].image.shard[0].crashes, 0);
+}
+END_TEST
+
+START_TEST(crashed_shard_goes_to_another_worker)
+{
+    struct token t = grant_one(&anna);
+
+    world_hello(&w, &bert, NULL, 0);
+    for (int i = 0; i < 4; i++) {
+        const struct world_worker *from = i % 2 == 0 ? &anna : &bert;
+        const struct world_worker *to = i % 2 == 0 ? &bert : &anna;
+
+        world_release(&w, from, &t, SKEIN__RELEASE_REASON__RELEASE_CRASH);
+        world_store(&w);
+        t = world_granted(&w, to);
+        ck_assert_uint_ne(t.job, 0);
+    }
+}
+END_TEST
+
+START_TEST(unsupported_job_is_not_granted_there_again)
+{
+    struct token t = grant_one(&anna);
+
+    world_release(&w, &anna, &t, SKEIN__RELEASE_REASON__RELEASE_UNSUPPORTED);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+    world_hello(&w, &bert, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_granted(&w, &bert).attempt, 2);
+}
+END_TEST
+
+/* ---- jobs ---------------------------------------------------------------- */
+
+START_TEST(job_without_records_is_done_at_once)
+{
+    static const uint32_t records[] = {0};
+    uint64_t empty = world_job(&w, 0, records, 0);
+    uint64_t rejected = world_job(&w, 0, records, 1);
+
+    ck_assert_int_eq(job_state(empty), SKEIN__JOB_STATE__JOB_DONE);
+    ck_assert_int_eq(job_state(rejected), SKEIN__JOB_STATE__JOB_DONE);
+    ck_assert_int_eq(w.job[1].image.state, SKEIN__JOB_STATE__JOB_DONE);
+}
+END_TEST
+
+START_TEST(cancel_is_durable_before_it_is_answered)
+{
+    struct token t = grant_one(&anna);
+
+    world_cancel(&w, 60, t.job);
+    ck_assert(took(1, WIRE_REVOKE));
+    ck_assert_uint_eq(world_count(&w, 60, WIRE_JOBS), 0);
+    world_store(&w);
+    ck_assert(took(60, WIRE_JOBS));
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_CANCELLED);
+    world_upload(&w, &anna, &t);
+    ck_assert(took(1, WIRE_STALE));
+    world_cancel(&w, 60, t.job);
+    ck_assert_uint_eq(error_code(60), ERR_CONFLICT);
+    world_cancel(&w, 60, 12345);
+    ck_assert_uint_eq(error_code(60), ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(cancel_after_a_result_that_is_being_stored)
+{
+    struct token t = grant_one(&anna);
+    struct wire_msg m;
+
+    world_upload(&w, &anna, &t);
+    world_cancel(&w, 60, t.job);
+    world_store(&w);
+    ck_assert(took(1, WIRE_COMMITTED)); /* it was first */
+    m = job_info(t.job);
+    ck_assert_int_eq(m.jobs->job[0]->state, SKEIN__JOB_STATE__JOB_CANCELLED);
+    ck_assert_uint_eq(m.jobs->job[0]->answered, 10);
+    wire_free(&m);
+}
+END_TEST
+
+START_TEST(cancel_while_the_grant_is_being_stored)
+{
+    uint64_t job = world_job_n(&w, 1);
+
+    world_hello(&w, &anna, NULL, 0);
+    world_cancel(&w, 60, job);
+    world_store(&w);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+    ck_assert_int_eq(job_state(job), SKEIN__JOB_STATE__JOB_CANCELLED);
+}
+END_TEST
+
+START_TEST(cancel_twice_is_answered_twice)
+{
+    uint64_t job = world_job_n(&w, 1);
+
+    world_cancel(&w, 60, job);
+    world_cancel(&w, 61, job);
+    world_store(&w);
+    ck_assert(took(60, WIRE_JOBS));
+    ck_assert(took(61, WIRE_JOBS));
+}
+END_TEST
+
+START_TEST(cancel_on_a_full_disk_changes_nothing)
+{
+    struct token t = grant_one(&anna);
+
+    w.fail = ERR_AGAIN;
+    world_cancel(&w, 60, t.job);
+    world_store(&w);
+    ck_assert_uint_eq(error_code(60), ERR_AGAIN);
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_RUNNING);
+    w.fail = ERR_NONE;
+    world_tick(&w, CORE_RETRY_MS);
+    world_store(&w);
+    ck_assert_uint_eq(world_granted(&w, &anna).attempt, 2);
+}
+END_TEST
+
+START_TEST(end_is_written_again_after_disk_full)
+{
+    struct token t = grant_one(&anna);
+
+    world_upload(&w, &anna, &t);
+    world_store_one(&w);
+    w.fail = ERR_AGAIN;
+    world_store(&w);
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_RUNNING);
+    w.fail = ERR_NONE;
+    world_tick(&w, CORE_RETRY_MS);
+    world_store(&w);
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_DONE);
+}
+END_TEST
+
+START_TEST(job_list_pages_by_id)
+{
+    Skein__JobsQuery query = SKEIN__JOBS_QUERY__INIT;
+    struct wire_msg m;
+    uint64_t seen = 0;
+
+    for (int i = 0; i < 7; i++)
+        world_job_n(&w, 1);
+    query.limit = 3;
+    do {
+        query.after = seen;
+        world_message(&w, 50, WIRE_JOBS_QUERY, &query.base);
+        ck_assert(world_take(&w, 50, WIRE_JOBS, &m));
+        for (size_t i = 0; i < m.jobs->n_job; i++) {
+            ck_assert_uint_eq(m.jobs->job[i]->job, seen + 1);
+            seen++;
+        }
+        query.finished = m.jobs->more;
+        wire_free(&m);
+    } while (query.finished);
+    ck_assert_uint_eq(seen, 7);
+}
+END_TEST
+
+START_TEST(request_id_is_known_after_a_restart)
+{
+    uint64_t job = world_job_n(&w, 1);
+    uint8_t request_id[REQUEST_ID_BYTES];
+
+    world_restart(&w);
+    memset(request_id, (int)job, sizeof request_id);
+    ck_assert_ptr_nonnull(core_find_request(w.core, request_id));
+    ck_assert_uint_eq(core_find_request(w.core, request_id)->id, job);
+    request_id[3] ^= 1;
+    ck_assert_ptr_null(core_find_request(w.core, request_id));
+    ck_assert_uint_gt(core_new_job_id(w.core), job);
+}
+END_TEST
+
+START_TEST(results_may_be_read_when_they_are_there)
+{
+    struct token t = grant_one(&anna);
+    struct err err;
+
+    ck_assert_int_eq(
+        core_may_read(w.core, t.job, 0, SKEIN__BLOB_KIND__BLOB_RESULT, &err),
+        -1);
+    ck_assert_int_eq(err.code, ERR_AGAIN);
+    ck_assert_int_eq(
+        core_may_read(w.core, t.job, 0, SKEIN__BLOB_KIND__BLOB_REJECTED, &err),
+        0);
+    ck_assert_int_eq(
+        core_may_read(w.core, t.job, 1, SKEIN__BLOB_KIND__BLOB_RESULT, &err),
+        -1);
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    ck_assert_int_eq(
+        core_may_read(w.core, t.job, 0, SKEIN__BLOB_KIND__BLOB_INPUT, &err),
+        -1);
+    ck_assert_int_eq(err.code, ERR_DENIED);
+    world_upload(&w, &anna, &t);
+    world_store(&w);
+    ck_assert_int_eq(
+        core_may_read(w.core, t.job, 0, SKEIN__BLOB_KIND__BLOB_RESULT, &err),
+        0);
+}
+END_TEST
+
+START_TEST(workers_are_listed_with_their_state)
+{
+    Skein__WorkersQuery query = SKEIN__WORKERS_QUERY__INIT;
+    struct wire_msg m;
+
+    world_hello(&w, &anna, NULL, 0);
+    world_hello(&w, &bert, NULL, 0);
+    world_gone(&w, 2);
+    world_message(&w, 50, WIRE_WORKERS_QUERY, &query.base);
+    ck_assert(world_take(&w, 50, WIRE_WORKERS, &m));
+    ck_assert_uint_eq(m.workers->n_worker, 2);
+    ck_assert_str_eq(m.workers->worker[0]->state, "ready");
+    ck_assert_str_eq(m.workers->worker[1]->state, "disconnected");
+    wire_free(&m);
+    world_tick(&w, LEASE_COORDINATOR_MS / 2 + 1);
+    world_message(&w, 50, WIRE_WORKERS_QUERY, &query.base);
+    ck_assert(world_take(&w, 50, WIRE_WORKERS, &m));
+    ck_assert_str_eq(m.workers->worker[0]->state, "suspect");
+    wire_free(&m);
+}
+END_TEST
+
+/* ---- the suite ----------------------------------------------------------- */
+
+static void add_granting(Suite *s)
+{
+    TCase *t = tcase_create("granting");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, grant_is_durable_before_it_is_sent);
+    tcase_add_test(t, grant_order_is_priority_job_shard);
+    tcase_add_test(t, grant_stops_at_capacity);
+    tcase_add_test(t, grant_of_a_shard_larger_than_the_capacity);
+    tcase_add_test(t, grant_nothing_without_capacity);
+    tcase_add_test(t, grants_alternate_between_workers);
+    tcase_add_test(t, grant_only_with_the_fingerprint_the_job_began_with);
+    tcase_add_test(t, grant_nothing_while_draining);
+    tcase_add_test(t, grant_is_tried_again_after_disk_full);
+    tcase_add_test(t, corrupt_file_stops_its_job_alone);
+    suite_add_tcase(s, t);
+}
+
+static void add_leases(Suite *s)
+{
+    TCase *t = tcase_create("leases");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, lease_ends_at_its_millisecond);
+    tcase_add_test(t, deadline_names_the_end_of_a_lease);
+    tcase_add_test(t, lease_the_worker_does_not_name_is_not_extended);
+    tcase_add_test(t, worker_stops_first);
+    tcase_add_test(t, lease_ends_three_seconds_after_the_connection);
+    tcase_add_test(t, worker_that_comes_back_keeps_its_lease);
+    tcase_add_test(t, lease_is_dropped_when_the_token_does_not_match);
+    tcase_add_test(t, what_a_reconnecting_worker_does_not_hold_is_taken_back);
+    tcase_add_test(t, hello_twice_on_one_connection_loses_nothing);
+    tcase_add_test(t, old_connection_of_an_incarnation_has_no_session);
+    tcase_add_test(t, new_incarnation_with_the_same_name_is_another_worker);
+    tcase_add_test(t, beat_without_a_session_or_of_another_epoch);
+    tcase_add_test(t, lease_survives_a_restart);
+    tcase_add_test(t, unclaimed_lease_ends_after_the_grace);
+    tcase_add_test(t, silent_worker_is_forgotten_and_may_come_back);
+    tcase_add_test(t, probe_once_a_second);
+    suite_add_tcase(s, t);
+}
+
+static void add_results(Suite *s)
+{
+    TCase *t = tcase_create("results");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, committed_only_when_stored);
+    tcase_add_test(t, upload_twice_is_committed_twice_and_counted_once);
+    tcase_add_test(t, result_is_stale_after_the_shard_was_granted_again);
+    tcase_add_test(t, lease_does_not_end_while_its_result_is_being_stored);
+    tcase_add_test(t, result_is_kept_by_the_worker_when_the_disk_is_full);
+    tcase_add_test(t, result_with_another_fingerprint_is_refused);
+    tcase_add_test(t, result_that_does_not_match_counts_as_a_crash);
+    tcase_add_test(t, fifth_crash_fails_the_job);
+    tcase_add_test(t, crashes_are_counted_across_restarts);
+    tcase_add_test(t, draining_is_no_crash);
+    tcase_add_test(t, crashed_shard_goes_to_another_worker);
+    tcase_add_test(t, unsupported_job_is_not_granted_there_again);
+    suite_add_tcase(s, t);
+}
+
+static void add_jobs(Suite *s)
+{
+    TCase *t = tcase_create("jobs");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, job_without_records_is_done_at_once);
+    tcase_add_test(t, cancel_is_durable_before_it_is_answered);
+    tcase_add_test(t, cancel_after_a_result_that_is_being_stored);
+    tcase_add_test(t, cancel_while_the_grant_is_being_stored);
+    tcase_add_test(t, cancel_twice_is_answered_twice);
+    tcase_add_test(t, cancel_on_a_full_disk_changes_nothing);
+    tcase_add_test(t, end_is_written_again_after_disk_full);
+    tcase_add_test(t, job_list_pages_by_id);
+    tcase_add_test(t, request_id_is_known_after_a_restart);
+    tcase_add_test(t, results_may_be_read_when_they_are_there);
+    tcase_add_test(t, workers_are_listed_with_their_state);
+    suite_add_tcase(s, t);
+}
+
+int main(void)
+{
+    Suite *s = suite_create("core");
+    SRunner *runner;
+    int failed;
+
+    add_granting(s);
+    add_leases(s);
+    add_results(s);
+    add_jobs(s);
+    runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
