@@ -193,8 +193,9 @@ static int count_layers(struct binder *b, struct err *err)
     if (last < 0)
         return err_set(err, ERR_INVALID, "no tensor is named %s0.*", prefix);
     if (last >= WEIGHTS_LAYERS_MAX)
-        return err_set(err, ERR_LIMIT, "%lld layers, %d are allowed",
-                       (long long)last + 1, WEIGHTS_LAYERS_MAX);
+        return err_set(err, ERR_LIMIT,
+                       "a tensor of layer %d or above; %d layers are allowed",
+                       WEIGHTS_LAYERS_MAX, WEIGHTS_LAYERS_MAX);
     b->w->L = (int32_t)last + 1;
     return 0;
 }
