@@ -195,6 +195,7 @@ START_TEST(grant_nothing_while_draining)
     capacity.cost = 1000;
     beat.epoch = 1;
     beat.capacity = &capacity;
+    beat.seq = 1;
     beat.draining = true;
     world_message(&w, 1, WIRE_BEAT, &beat.base);
     world_job_n(&w, 1);
@@ -655,11 +656,9 @@ START_TEST(crashes_are_counted_across_restarts)
         world_store(&w);
         if (i == CORE_CRASHES_MAX)
             break;
-        world_restart(&w);
-        world_forget(&w);
-        world_hello(&w, &anna, NULL, 0);
-        world_store(&w);
         t = world_granted(&w, &anna);
+        world_restart(&w);
+        world_hello(&w, &anna, &t, 1);
     }
     ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_FAILED);
 }

@@ -346,6 +346,7 @@ uint64_t world_job(struct world *w, int32_t priority, const uint32_t *records,
     job_image_count(image);
     op = op_create(OP_ACCEPT, image->id);
     op->peer = 99;
+    op->xfer = 1;
     op->accept.image = image;
     on_store(w, op);
     world_store(w);
@@ -428,6 +429,7 @@ void world_hello(struct world *w, const struct world_worker *who,
     hello.host = host;
     hello.version = v;
     model.name = model_name;
+    model.vocab = 256;
     model.fingerprint.data = fingerprint;
     model.fingerprint.len = sizeof fingerprint;
     hello.model = models;
