@@ -72,7 +72,8 @@ void json_add_string(struct buf *out, const char *s, size_t len)
         buf_adds(out, instead);
         plain = i + 1;
     }
-    buf_add(out, s + plain, len - plain);
+    if (len > plain) /* `s` may be NULL otherwise */
+        buf_add(out, s + plain, len - plain);
     buf_addc(out, '"');
 }
 

@@ -339,6 +339,10 @@ START_TEST(fields_of_the_future_are_skipped)
     buf_add(&f.body, "\x98\x06\x01", 3);
     reseal(&f);
     expect_refused(&f, "17 unknown fields");
+    f.body.len = 2;
+    buf_add(&f.body, "\x80\x00\x01", 3); /* field 0 = 1 */
+    reseal(&f);
+    expect_refused(&f, "numbered 0");
     buf_free(&f.body);
 }
 END_TEST
