@@ -35,6 +35,11 @@ bool fetch_chunk(struct fetch *f, const Skein__XferChunk *chunk, int64_t now_ms)
     return have == f->size;
 }
 
+void fetch_end(struct fetch *f, int64_t now_ms)
+{
+    f->due_ms = now_ms;
+}
+
 void fetch_again(struct fetch *f, uint32_t retry_ms, int64_t now_ms)
 {
     f->due_ms = now_ms + (retry_ms > 0 ? retry_ms : FETCH_RETRY_MS);

@@ -38,6 +38,9 @@ void fetch_step(struct fetch *f, const struct sender *to, int64_t now_ms);
 bool fetch_chunk(struct fetch *f, const Skein__XferChunk *chunk,
                  int64_t now_ms);
 
+/* The coordinator has sent its last byte: what is missing was lost. */
+void fetch_end(struct fetch *f, int64_t now_ms);
+
 /* The coordinator wants to be asked later. */
 void fetch_again(struct fetch *f, uint32_t retry_ms, int64_t now_ms);
 

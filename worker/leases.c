@@ -246,6 +246,11 @@ void leases_transfer(struct leases *l, const struct wire_msg *m, int64_t now_ms)
     case WIRE_XFER_CHUNK:
         on_chunk(l, m->chunk, now_ms);
         break;
+    case WIRE_XFER_END:
+        s = find_xfer(l, SHARD_FETCHING, m->end->xfer);
+        if (s != NULL)
+            fetch_end(&s->fetch, now_ms);
+        break;
     case WIRE_XFER_GO:
         s = find_xfer(l, SHARD_DONE, m->go->xfer);
         if (s != NULL)
@@ -260,7 +265,7 @@ void leases_transfer(struct leases *l, const struct wire_msg *m, int64_t now_ms)
         on_error(l, m->error, now_ms);
         break;
     default:
-        break; /* BEGIN and END of a fetch repeat what the grant says */
+        break; /* BEGIN of a fetch repeats what the grant says */
     }
 }
 
@@ -458,12 +463,11 @@ static void take_back(struct leases *l)
     }
 }
 
-/* Stop what the coordinator may have given to somebody else by now. */
-static void abandon(struct leases *l, int64_t now_ms)
+void leases_expire(struct leases *l, int64_t now_ms)
 {
     size_t n = 0;
 
-    if (now_ms < session_lease_end(l->session))
+    if (l->n == 0 || now_ms < session_lease_end(l->session))
         return;
     for (size_t i = 0; i < l->n; i++) {
         struct shard *s = l->shard[i];
@@ -507,14 +511,11 @@ void leases_step(struct leases *l, int64_t now_ms)
         s->job.run = shard_assemble;
         pool_submit(l->config.pool, &s->job);
     }
-    if (l->session != NULL && l->n > 0) {
-        abandon(l, now_ms);
-        if (session_live(l->session))
-            step_transfers(l, now_ms);
-    }
+    if (session_live(l->session))
+        step_transfers(l, now_ms);
     sweep(l);
     dispatch_run(&l->dispatch, l->shard, l->n, l->config.ranks);
-    if (l->session != NULL && !l->draining && !l->hungry && is_hungry(l)) {
+    if (!l->draining && !l->hungry && is_hungry(l)) {
         l->hungry = true;
         session_beat_soon(l->session);
     }
@@ -527,7 +528,7 @@ int64_t leases_deadline(const struct leases *l, int64_t now_ms)
 
     if (dispatch_ready(&l->dispatch, l->shard, l->n, l->config.ranks))
         return now_ms;
-    if (l->session == NULL || l->n == 0)
+    if (l->n == 0)
         return at;
     at = session_lease_end(l->session);
     if (at <= now_ms)

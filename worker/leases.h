@@ -31,7 +31,7 @@ struct leases_config {
 struct leases *leases_create(const struct leases_config *config);
 void leases_destroy(struct leases *l); /* after the pool; NULL is allowed */
 
-/* Messages go there from now on. */
+/* Messages go there from now on; before everything below. */
 void leases_attach(struct leases *l, struct session *session);
 
 /* For the session's handler. */
@@ -47,6 +47,11 @@ void leases_transfer(struct leases *l, const struct wire_msg *msg,
 void leases_answer(struct leases *l, const struct answer_head *head,
                    const void *payload);
 void leases_lost(struct leases *l, const uint64_t *suspect, size_t n);
+
+/* Abandon what the coordinator may have given to somebody else by now; before
+ * session_step(), which may say HELLO with what is held.
+ */
+void leases_expire(struct leases *l, int64_t now_ms);
 
 /* Move everything that can move. */
 void leases_step(struct leases *l, int64_t now_ms);

@@ -379,6 +379,7 @@ static int turn(struct supervisor *s, struct err *err)
         return -1;
     }
     if (s->session != NULL && s->phase != FINISHED) {
+        leases_expire(s->leases, s->now_ms);
         session_step(s->session, s->now_ms);
         leases_step(s->leases, s->now_ms);
         drain(s);

@@ -136,8 +136,10 @@ static void grant(struct coordinator *c, struct plan *p)
 {
     Skein__Grant g = SKEIN__GRANT__INIT;
     Skein__JobSpec spec = SKEIN__JOB_SPEC__INIT;
+    uint32_t attempt = p->token.attempt;
 
     skein__token__init(&p->token);
+    p->token.attempt = attempt;
     p->token.epoch = c->epoch;
     p->token.job = 1;
     p->token.shard = (uint32_t)(p - c->plan);
@@ -188,6 +190,18 @@ static void grant_more(struct coordinator *c)
     c->leased_max = leased > c->leased_max ? leased : c->leased_max;
 }
 
+/* What a HELLO does not list is not leased any more. */
+static void take_back(struct coordinator *c, const Skein__Hello *h)
+{
+    for (size_t i = 0; i < c->n_plan; i++) {
+        bool held = false;
+
+        for (size_t k = 0; k < h->n_held; k++)
+            held |= token_equal(&c->plan[i].token, h->held[k]->token);
+        c->plan[i].leased &= held;
+    }
+}
+
 static void on_hello(struct coordinator *c, const struct wire_msg *m)
 {
     const Skein__Hello *h = m->hello;
@@ -196,6 +210,7 @@ static void on_hello(struct coordinator *c, const struct wire_msg *m)
 
     c->hellos++;
     c->known = true;
+    take_back(c, h);
     c->last_held = h->n_held;
     c->capacity_records = h->capacity->records;
     c->capacity_cost = h->capacity->cost;
