@@ -533,8 +533,8 @@ static int op_persid(struct machine *m, uint64_t arg, struct err *err)
     if (pop(m, &id, err) < 0
         || expect(&id, KIND_TUPLE, "persistent id", err) < 0)
         return -1;
-    item = m->item + id.at;
-    if (id.n != 5 || !text_is(&item[0], "storage")
+    item = id.n == 5 ? m->item + id.at : NULL;
+    if (item == NULL || !text_is(&item[0], "storage")
         || item[1].kind != KIND_GLOBAL || item[2].kind != KIND_TEXT
         || item[3].kind != KIND_TEXT || item[4].kind != KIND_INT)
         return err_set(err, ERR_INVALID,
@@ -583,13 +583,14 @@ static int read_sizes(const struct machine *m, const struct value *tuple,
 static int rebuild_tensor(struct machine *m, const struct value *args,
                           struct err *err)
 {
-    const struct value *arg = m->item + args->at;
+    const struct value *arg;
     const struct storage *s;
     struct pickle_tensor t = {0};
 
     if (args->n != 6 && args->n != 7)
         return err_set(err, ERR_INVALID, "_rebuild_tensor_v2 with %u arguments",
                        args->n);
+    arg = m->item + args->at;
     if (expect(&arg[0], KIND_STORAGE, "storage of a tensor", err) < 0
         || expect(&arg[1], KIND_INT, "offset of a tensor", err) < 0
         || read_sizes(m, &arg[2], t.shape, "size of a tensor", err) < 0

@@ -202,6 +202,11 @@ static const struct {
     {P(PROTO "X\xff\xff\xff\xff."), ERR_INVALID, "cut short"},
     {P(PROTO "K\1Q."), ERR_INVALID, "persistent id is an int"},
     {P(PROTO "K\1\x85Q."), ERR_INVALID, "persistent id is not"},
+    {P(PROTO ")Q."), ERR_INVALID, "persistent id is not"},
+    {P(PROTO "ctorch._utils\n_rebuild_tensor_v2\n)R."), ERR_INVALID,
+     "_rebuild_tensor_v2 with 0 arguments"},
+    {P(PROTO "ctorch._utils\n_rebuild_parameter\n)R."), ERR_INVALID,
+     "_rebuild_parameter without a tensor"},
     {P(PROTO "(" TEXT("\7", "storage") DICT0 TEXT("\1", "0")
            TEXT("\3", "cpu") "K\4tQ."),
      ERR_INVALID, "persistent id is not"},
