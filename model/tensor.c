@@ -337,11 +337,12 @@ char *tensor_shape_text(const struct tensor *t, char *out, size_t size)
 
 void tensor_set_row_major(struct tensor *t)
 {
-    int64_t stride = 1;
+    /* Sizes beside a 0 are unbounded, and nobody walks over no elements. */
+    int64_t stride = tensor_count(t) > 0 ? 1 : 0;
 
     for (int i = t->ndim - 1; i >= 0; i--) {
         t->stride[i] = stride;
-        stride *= t->shape[i] > 0 ? t->shape[i] : 1;
+        stride *= t->shape[i];
     }
 }
 

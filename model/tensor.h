@@ -109,7 +109,8 @@ void tensor_file_own(struct tensor_file *f, struct file_map map,
 /* Sort. ERR_INVALID when two tensors share a name. */
 int tensor_file_seal(struct tensor_file *f, struct err *err);
 
-void tensor_set_row_major(struct tensor *t); /* strides from the shape */
+/* Strides from the shape, whose count is known to be within bounds. */
+void tensor_set_row_major(struct tensor *t);
 
 /* Elements of a shape, or -1 when that exceeds TENSOR_ELEMENTS_MAX. Sizes >= 0.
  */

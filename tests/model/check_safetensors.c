@@ -36,7 +36,8 @@ START_TEST(a_good_file_is_read)
               "\"b\":{\"dtype\":\"U8\",\"shape\":[2,2],"
               "\"data_offsets\":[4,8]},"
               "\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},"
-              "\"c\":{\"dtype\":\"F64\",\"shape\":[0,9],"
+              "\"c\":{\"dtype\":\"F64\",\"shape\":[9223372036854775807,0,9,"
+              "4611686018427387904],"
               "\"data_offsets\":[8,8]}}   ",
               8);
     f = parse(&b, &err);
