@@ -451,7 +451,7 @@ void world_beat(struct world *w, const struct world_worker *who,
 
     fill_held(&list, held, n_held);
     beat.epoch = w->config.epoch;
-    beat.seq = 1;
+    beat.seq = w->beat_seq == 0 ? 1 : w->beat_seq;
     beat.held = list.ptr;
     beat.n_held = n_held;
     capacity.records = who->records;

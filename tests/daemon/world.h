@@ -43,7 +43,8 @@ struct world {
     enum err_code fail; /* what happens to operations; ERR_NONE: they work */
     void (*on_send)(struct world *w, uint64_t peer, const struct wire_msg *m);
     void *arg;
-    bool quiet; /* sent messages go to on_send only */
+    uint64_t beat_seq; /* of the next BEAT; 0: 1 */
+    bool quiet;        /* sent messages go to on_send only */
 };
 
 void world_init(struct world *w, const struct core_config *config);
