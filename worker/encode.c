@@ -47,6 +47,14 @@ static int check_ids(const struct encode_rules *rules, const struct place *p,
     return 0;
 }
 
+static int no_tokenizer(const char *field, struct record_error *why)
+{
+    return record_error_set(why, "no_tokenizer", field,
+                            "this worker has no tokenizer for the model: give"
+                            " token ids (no generation), or start it with"
+                            " --tokenizer");
+}
+
 /* Append the ids of a text. */
 static int add_text(const struct encode_rules *rules, const struct place *p,
                     const struct record_text *text, struct ids *out,
@@ -58,10 +66,7 @@ static int add_text(const struct encode_rules *rules, const struct place *p,
     if (text->is_ids) {
         ids_append(out, text->id, text->n);
     } else if (rules->tokenizer == NULL) {
-        return record_error_set(why, "no_tokenizer", p->name,
-                                "this worker has no tokenizer for the model:"
-                                " give token ids, or start it with"
-                                " --tokenizer");
+        return no_tokenizer(p->name, why);
     } else if (tokenizer_encode(rules->tokenizer, text->text, text->len, out,
                                 &err)
                < 0) {
@@ -161,6 +166,8 @@ static int encode_tree(const struct encode_rules *rules, const struct record *r,
 {
     const struct ids *context = &s->context;
 
+    if (r->kind == RECORD_GENERATE && rules->tokenizer == NULL)
+        return no_tokenizer("prompt", why); /* nor text to answer with */
     if (encode_context(rules, r, &s->context, why) < 0)
         return -1;
     ids_clear(&s->token);

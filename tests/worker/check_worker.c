@@ -536,19 +536,16 @@ static bool holds_nothing(const struct coordinator *co)
 /* A revoked shard frees its slots: the next one is computed at once. */
 START_TEST(revoked)
 {
-    START(NULL_MODEL, "null", "--backend-options", "latency_us=20000");
-    ADD(1,
-        "{\"prompt\":\"endless\",\"max_tokens\":1000000,"
-        "\"prompt_ids\":[1]}",
-        "{\"prompt\":\"a\",\"max_tokens\":1000000,\"temperature\":1}");
-    c->plan[0].cost = 1;
+    START(NULL_MODEL, "null", "--backend-options", "latency_us=50000",
+          "--tokens-per-step", "64");
+    add_mixed(1, 40); /* 10 s */
     ck_assert(coordinator_serve(c, 10000, has_lease));
     c->plan[0].committed = true;
     c->plan[0].leased = false;
     send_revoke();
     ck_assert(coordinator_serve(c, 3000, holds_nothing));
-    add_mixed(1, 10);
-    serve_all();
+    ADD(100, "{\"context\":\"a\",\"target\":\"b\"}");
+    ck_assert(coordinator_serve(c, 2000, all_committed));
 }
 END_TEST
 
