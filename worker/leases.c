@@ -208,6 +208,45 @@ static void on_chunk(struct leases *l, const Skein__XferChunk *chunk,
     pool_submit(l->config.pool, &s->job);
 }
 
+static void on_fetch_error(struct leases *l, struct shard *s,
+                           const Skein__Error *e, int64_t now_ms)
+{
+    if (e->code == ERR_AGAIN) {
+        fetch_again(&s->fetch, e->retry_ms, now_ms);
+        return;
+    }
+    log_warn("input: job=%" PRIu64 " shard=%" PRIu32 " error=\"%s\"",
+             s->token.job, s->token.shard, e->message);
+    if (e->code == ERR_CONFLICT)
+        drop(l, s); /* not leased to us any more */
+    else
+        release(l, s, SKEIN__RELEASE_REASON__RELEASE_INPUT, e->message);
+}
+
+/* A finished shard is only given up when sending it again cannot help; a
+ * coordinator that does not know the transfer (any more) gets a new one.
+ */
+static void on_upload_error(struct leases *l, struct shard *s,
+                            const Skein__Error *e, int64_t now_ms)
+{
+    switch (e->code) {
+    case ERR_INVALID:
+    case ERR_LIMIT:
+    case ERR_DENIED:
+    case ERR_CONFLICT:
+        log_error("result-refused: job=%" PRIu64 " shard=%" PRIu32
+                  " error=\"%s\"",
+                  s->token.job, s->token.shard, e->message);
+        drop(l, s);
+        break;
+    case ERR_NOT_FOUND:
+        upload_start(&s->upload, ++l->last_xfer);
+        break;
+    default:
+        upload_again(&s->upload, ++l->last_xfer, e->retry_ms, now_ms);
+    }
+}
+
 static void on_error(struct leases *l, const Skein__Error *e, int64_t now_ms)
 {
     struct shard *s;
@@ -217,25 +256,11 @@ static void on_error(struct leases *l, const Skein__Error *e, int64_t now_ms)
         return;
     }
     s = find_xfer(l, SHARD_FETCHING, e->xfer);
-    if (s != NULL && e->code == ERR_AGAIN) {
-        fetch_again(&s->fetch, e->retry_ms, now_ms);
-    } else if (s != NULL) {
-        log_warn("input: job=%" PRIu64 " shard=%" PRIu32 " error=\"%s\"",
-                 s->token.job, s->token.shard, e->message);
-        if (e->code == ERR_CONFLICT)
-            drop(l, s); /* not leased to us any more */
-        else
-            release(l, s, SKEIN__RELEASE_REASON__RELEASE_INPUT, e->message);
-    }
+    if (s != NULL)
+        on_fetch_error(l, s, e, now_ms);
     s = find_xfer(l, SHARD_DONE, e->xfer);
-    if (s != NULL && e->code == ERR_AGAIN) {
-        upload_again(&s->upload, ++l->last_xfer, e->retry_ms, now_ms);
-    } else if (s != NULL) {
-        log_error("result-refused: job=%" PRIu64 " shard=%" PRIu32
-                  " error=\"%s\"",
-                  s->token.job, s->token.shard, e->message);
-        drop(l, s);
-    }
+    if (s != NULL)
+        on_upload_error(l, s, e, now_ms);
 }
 
 void leases_transfer(struct leases *l, const struct wire_msg *m, int64_t now_ms)

@@ -1,0 +1,409 @@
+/* rank.c against the plainest way to compute the same: one sequence at a time,
+ * token by token. The bits must be equal whatever the sizes.
+ */
+#include "worker/rank.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/weights.h"
+#include "worker/vocab.h"
+#include "worker/work.h"
+
+#define RECORDS 60
+#define PIECES_MAX 300
+
+static struct tokenizer *tokenizer;
+static struct weights *weights;
+static const struct backend_ops *ops;
+static const char *options;
+static int32_t vocab;
+
+static uint32_t next(uint32_t *x)
+{
+    return (*x = *x * 1664525u + 1013904223u) >> 8;
+}
+
+static struct backend *open_backend(int32_t slots, int32_t rows)
+{
+    const struct backend_limits limits = {.slots = slots,
+                                          .tokens_per_step = rows};
+    struct err err = {0};
+    struct backend *b = backend_create(ops, weights, &limits, options, &err);
+
+    ck_assert_msg(b != NULL, "%s", err.text);
+    return b;
+}
+
+static void use_null(void)
+{
+    ops = &backend_null;
+    options = "vocab=79";
+    vocab = 79;
+    ck_assert_int_eq(vocab_open("null", "", &tokenizer, NULL), 0);
+}
+
+static void use_cpu(void)
+{
+    struct err err = {0};
+
+    ops = &backend_cpu;
+    options = NULL;
+    weights = weights_open("tests/golden/small16-blink.safetensors", &err);
+    ck_assert_msg(weights != NULL, "%s", err.text);
+    vocab = weights->V;
+    ck_assert_int_eq(vocab_open("null", "", &tokenizer, NULL), 0);
+}
+
+static void teardown(void)
+{
+    weights_close(weights);
+    weights = NULL;
+    tokenizer_close(tokenizer);
+}
+
+/* A record made of random tokens: scores with one or several branches, and
+ * generations.
+ */
+struct sample {
+    struct work_head head;
+    int32_t len[6];
+    int32_t token[PIECES_MAX];
+    const char *stop;
+};
+
+static void make_sample(struct sample *s, uint32_t i)
+{
+    uint32_t x = i * 7919 + 1, n;
+
+    memset(s, 0, sizeof *s);
+    s->head.id = (uint64_t)3 << 32 | i;
+    s->head.cost = 1;
+    s->head.kind = i % 5 == 4 ? WORK_GENERATE : WORK_SCORE;
+    s->head.n_prefix = next(&x) % (i % 7 == 0 ? 120 : 20);
+    s->head.n_branch = i % 5 == 1 ? 1 + next(&x) % 6 : 1;
+    n = s->head.n_prefix;
+    for (uint32_t b = 0; b < s->head.n_branch; b++) {
+        s->len[b] = s->head.kind == WORK_GENERATE ? 1 : 1 + (int)(next(&x) % 9);
+        n += (uint32_t)s->len[b];
+    }
+    ck_assert_uint_le(n, PIECES_MAX);
+    for (uint32_t k = 0; k < n; k++)
+        s->token[k] = (int32_t)(next(&x) % (uint32_t)vocab);
+    s->head.max_tokens = 1 + (int32_t)(next(&x) % 40);
+    s->head.temperature = i % 2 == 0 ? 0.0f : 0.9f;
+    s->head.top_p = 1.0f;
+    s->head.key = 1000 + i;
+    s->stop = "\x02\0\0\0q\n";
+    if (s->head.kind == WORK_GENERATE) {
+        s->head.n_stop = 1;
+        s->head.stop_bytes = 6;
+    }
+}
+
+static float feed_one(struct backend *b, int32_t token, int32_t target,
+                      bool *argmax)
+{
+    const struct piece piece = {.slot = 0, .n = 1, .token = &token};
+    const struct score_row row = {.row = 0, .target = target};
+    struct score_out out;
+    const struct step step = {.piece = &piece,
+                              .n_piece = 1,
+                              .score = &row,
+                              .n_score = 1,
+                              .score_out = &out};
+
+    ck_assert_int_eq(backend_wait(b, backend_submit(b, &step, NULL), NULL), 0);
+    *argmax = out.argmax;
+    return out.logprob;
+}
+
+static int32_t draw_one(struct backend *b, int32_t token,
+                        const struct sample *s, uint32_t position)
+{
+    const struct piece piece = {.slot = 0, .n = 1, .token = &token};
+    const struct sample_row row = {.temperature = s->head.temperature,
+                                   .top_p = 1.0f,
+                                   .key = s->head.key,
+                                   .position = position};
+    struct sample_out out;
+    const struct step step = {.piece = &piece,
+                              .n_piece = 1,
+                              .sample = &row,
+                              .n_sample = 1,
+                              .sample_out = &out};
+
+    ck_assert_int_eq(backend_wait(b, backend_submit(b, &step, NULL), NULL), 0);
+    return out.token;
+}
+
+static void plain_score(struct backend *b, const struct sample *s,
+                        double *logprob, bool *greedy)
+{
+    const int32_t *branch = s->token + s->head.n_prefix;
+
+    *greedy = true;
+    for (uint32_t i = 0; i < s->head.n_branch; i++) {
+        bool argmax;
+
+        backend_reset(b, 0, NULL);
+        for (uint32_t k = 0; k < s->head.n_prefix; k++)
+            feed_one(b, s->token[k], 0, &argmax);
+        logprob[i] = 0;
+        for (int32_t k = 0; k + 1 < s->len[i]; k++) {
+            logprob[i] +=
+                (double)feed_one(b, branch[k], branch[k + 1], &argmax);
+            *greedy = *greedy && argmax;
+        }
+        branch += s->len[i];
+    }
+}
+
+/* Generated ids as they are, to be compared by number. */
+static uint64_t plain_generate(struct backend *b, const struct sample *s)
+{
+    uint32_t n = s->head.n_prefix + 1;
+    struct buf text = BUF_INIT;
+    int32_t token = 0;
+    uint64_t sampled = 0;
+    bool ignored;
+
+    backend_reset(b, 0, NULL);
+    for (uint32_t k = 0; k + 1 < n; k++)
+        feed_one(b, s->token[k], 0, &ignored);
+    token = s->token[n - 1];
+    while (sampled < (uint64_t)s->head.max_tokens) {
+        token = draw_one(b, token, s, (uint32_t)sampled);
+        if (token == TOKENIZER_END)
+            break;
+        sampled++;
+        tokenizer_decode(tokenizer, &token, 1, &text);
+        if (text.data != NULL && strstr(text.data, "q\n") != NULL)
+            break;
+    }
+    buf_free(&text);
+    return sampled;
+}
+
+static void add(struct rank *r, const struct sample *s)
+{
+    struct buf request = BUF_INIT;
+    struct err err = {0};
+
+    work_write(&request, &s->head, s->len, s->token, s->stop);
+    ck_assert_msg(rank_add(r, request.data, request.len, &err) == 0, "%s",
+                  err.text);
+    buf_free(&request);
+}
+
+/* Check the answers against the plain way; returns how many there were. */
+static int check_answers(struct rank *r, struct backend *plain, bool *seen)
+{
+    struct buf *answers = rank_answers(r);
+    size_t at = 0, size;
+    int n = 0;
+
+    while ((size = answer_size(answers->data + at, answers->len - at)) > 0) {
+        struct answer_head head;
+        const void *payload;
+        struct sample s;
+        double want[6];
+        bool greedy;
+
+        ck_assert_int_eq(answer_read(answers->data + at, size, &head, &payload),
+                         0);
+        make_sample(&s, (uint32_t)head.id);
+        ck_assert(!seen[(uint32_t)head.id]);
+        seen[(uint32_t)head.id] = true;
+        ck_assert_uint_eq(head.status, ANSWER_OK);
+        if (s.head.kind == WORK_GENERATE) {
+            ck_assert_uint_eq(head.sampled, plain_generate(plain, &s));
+        } else {
+            plain_score(plain, &s, want, &greedy);
+            ck_assert_uint_eq(head.payload_bytes,
+                              s.head.n_branch * sizeof *want);
+            ck_assert_mem_eq(payload, want, s.head.n_branch * sizeof *want);
+            ck_assert_int_eq(head.greedy, greedy);
+        }
+        at += size;
+        n++;
+    }
+    buf_consume(answers, at);
+    return n;
+}
+
+static const struct {
+    int32_t slots, rows;
+} sizes[] = {{2, 1}, {2, 64}, {3, 7}, {5, 33}, {16, 1000}, {64, 256}};
+
+/* Every record is answered once, with the bits of the plain way. */
+START_TEST(any_size_gives_the_same_bits)
+{
+    struct backend *b = open_backend(sizes[_i].slots, sizes[_i].rows);
+    struct backend *plain = open_backend(1, 1);
+    struct rank *r = rank_create(b, tokenizer);
+    bool seen[RECORDS] = {false};
+    struct err err = {0};
+    int answered = 0, rows;
+    uint32_t added = 0;
+
+    do {
+        /* New records arrive while others are running. */
+        for (int k = 0; k < 4 && added < RECORDS; k++) {
+            struct sample s;
+
+            make_sample(&s, added++);
+            add(r, &s);
+        }
+        rows = rank_plan(r, &err);
+        ck_assert_msg(rows >= 0, "%s", err.text);
+        ck_assert_int_le(rows, sizes[_i].rows);
+        if (rows > 0)
+            ck_assert_msg(rank_step(r, &err) == 0, "%s", err.text);
+        answered += check_answers(r, plain, seen);
+    } while (rows > 0 || added < RECORDS);
+    ck_assert_int_eq(answered, RECORDS);
+    ck_assert_uint_eq(rank_counts(r)->records, RECORDS);
+    ck_assert_uint_eq(rank_counts(r)->cost, RECORDS);
+    rank_destroy(r);
+    backend_destroy(b);
+    backend_destroy(plain);
+}
+END_TEST
+
+static int count_status(struct rank *r, enum answer_status status)
+{
+    struct buf *answers = rank_answers(r);
+    size_t at = 0, size;
+    int n = 0;
+
+    while ((size = answer_size(answers->data + at, answers->len - at)) > 0) {
+        struct answer_head head;
+        const void *payload;
+
+        ck_assert_int_eq(answer_read(answers->data + at, size, &head, &payload),
+                         0);
+        n += head.status == status;
+        at += size;
+    }
+    buf_consume(answers, at);
+    return n;
+}
+
+/* Cancelled at any moment: one answer each, and every slot is free again. */
+START_TEST(cancelled_at_any_moment)
+{
+    const struct work_head cancel = {.kind = WORK_CANCEL,
+                                     .id = (uint64_t)3 << 32};
+    struct backend *b = open_backend(4, 16);
+    struct rank *r = rank_create(b, tokenizer);
+    struct buf request = BUF_INIT;
+    struct sample s;
+    int ok = 0, cancelled = 0;
+
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        make_sample(&s, i);
+        add(r, &s);
+    }
+    for (int i = 0; i < _i * 9; i++) {
+        ck_assert_int_gt(rank_plan(r, NULL), 0);
+        ck_assert_int_eq(rank_step(r, NULL), 0);
+    }
+    ok = count_status(r, ANSWER_OK);
+    work_write(&request, &cancel, NULL, NULL, NULL);
+    ck_assert_int_eq(rank_add(r, request.data, request.len, NULL), 0);
+    cancelled = count_status(r, ANSWER_CANCELLED);
+    ck_assert_int_eq(ok + cancelled, RECORDS);
+    ck_assert_int_eq(rank_plan(r, NULL), 0);
+    /* Choices need two slots: do they get them? */
+    make_sample(&s, 11);
+    ck_assert_uint_gt(s.head.n_branch, 1);
+    for (int i = 0; i < 5; i++)
+        add(r, &s);
+    while (rank_plan(r, NULL) > 0)
+        ck_assert_int_eq(rank_step(r, NULL), 0);
+    ck_assert_int_eq(count_status(r, ANSWER_OK), 5);
+    buf_free(&request);
+    rank_destroy(r);
+    backend_destroy(b);
+}
+END_TEST
+
+/* A record that stops being finite in one branch is answered once, as such. */
+START_TEST(not_finite)
+{
+    struct backend *b;
+    struct rank *r;
+    struct sample s;
+    uint64_t added = 0;
+
+    options = "vocab=80,poison_token=79";
+    b = open_backend(4, 16);
+    r = rank_create(b, tokenizer);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        make_sample(&s, i);
+        /* A generation may draw the poison by itself. */
+        if (s.head.kind == WORK_GENERATE && i != 4)
+            continue;
+        for (int32_t k = 0; i == 11 && k < s.len[0] + s.len[1] - 1; k++)
+            s.token[s.head.n_prefix + (uint32_t)k] = 79;
+        if (i == 4 || i == 20)
+            s.token[0] = 79;
+        add(r, &s);
+        added++;
+    }
+    while (rank_plan(r, NULL) > 0)
+        ck_assert_int_eq(rank_step(r, NULL), 0);
+    ck_assert_uint_eq(rank_counts(r)->records, added);
+    ck_assert_int_eq(count_status(r, ANSWER_NON_FINITE), 3);
+    rank_destroy(r);
+    backend_destroy(b);
+}
+END_TEST
+
+START_TEST(malformed_requests)
+{
+    struct backend *b = open_backend(2, 2);
+    struct rank *r = rank_create(b, tokenizer);
+    struct buf request = BUF_INIT;
+    struct sample s;
+    struct err err = {0};
+
+    make_sample(&s, 1);
+    work_write(&request, &s.head, s.len, s.token, s.stop);
+    ck_assert_int_lt(rank_add(r, request.data, request.len - 8, &err), 0);
+    ck_assert_int_eq(err.code, ERR_INTERNAL);
+    ((struct work_head *)(void *)request.data)->n_prefix = 1u << 30;
+    ck_assert_int_lt(rank_add(r, request.data, request.len, &err), 0);
+    ((struct work_head *)(void *)request.data)->n_prefix = 0;
+    ((struct work_head *)(void *)request.data)->n_branch = 0;
+    ck_assert_int_lt(rank_add(r, request.data, request.len, &err), 0);
+    buf_free(&request);
+    rank_destroy(r); /* with nothing in it */
+    backend_destroy(b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rank");
+    TCase *null = tcase_create("null"), *cpu = tcase_create("cpu");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(null, use_null, teardown);
+    tcase_add_loop_test(null, any_size_gives_the_same_bits, 0, 6);
+    tcase_add_loop_test(null, cancelled_at_any_moment, 0, 5);
+    tcase_add_test(null, not_finite);
+    tcase_add_test(null, malformed_requests);
+    suite_add_tcase(suite, null);
+    tcase_add_checked_fixture(cpu, use_cpu, teardown);
+    tcase_add_loop_test(cpu, any_size_gives_the_same_bits, 0, 6);
+    tcase_set_timeout(cpu, 30);
+    suite_add_tcase(suite, cpu);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
