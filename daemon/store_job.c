@@ -381,7 +381,7 @@ static int apply_one(struct store_job *j, struct op *op, struct err *err)
     case OP_STATE:
         return apply_state(j, op, err);
     default:
-        assert(!"an operation that does not write");
+        assert(false && "an operation that does not write");
         return -1;
     }
 }

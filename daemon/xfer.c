@@ -742,6 +742,6 @@ void xfers_stored(struct xfers *x, struct op *op, int64_t now_unix_ms)
         answer_fetch(x, op);
         break;
     default:
-        assert(!"an operation of the core alone");
+        assert(false && "an operation of the core alone");
     }
 }

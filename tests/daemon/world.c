@@ -291,7 +291,7 @@ void world_run(struct world *w, struct op *op)
         run_accept(w, op);
         break;
     default:
-        assert(!"not an operation of the core");
+        assert(false && "not an operation of the core");
     }
 }
 
