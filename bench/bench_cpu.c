@@ -1,5 +1,5 @@
-/* Scoring on one core: our whole forward pass beside the sgemm of a BLAS for the
- * same products, alternating in one process pinned to one core.
+/* Scoring on one core: our whole forward pass beside the sgemm of a BLAS for
+ * the same products, alternating in one process pinned to one core.
  *
  * The floor is generous to the BLAS: every layer uses the same weights, which
  * so stay in cache where they fit, and nothing but products is done.

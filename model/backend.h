@@ -141,8 +141,9 @@ struct backend {
     struct backend_guard *guard; /* of backend.c; create leaves it NULL */
 };
 
-/* One key that a backend's `options` may hold: a whole number min..max, or, with
- * `word`, one of a NULL-ended list, given as its index. */
+/* One key that a backend's `options` may hold: a whole number min..max, or,
+ * with `word`, one of a NULL-ended list, given as its index.
+ */
 struct backend_option {
     const char *key;
     int64_t *value; /* untouched when the key is not given */
@@ -177,7 +178,8 @@ struct backend *backend_create(const struct backend_ops *ops,
 void backend_destroy(struct backend *b); /* NULL is allowed */
 
 /* Start a step. Returns a ticket > 0, or -1: ERR_INVALID (a bad step: text says
- * which field; nothing has changed), ERR_CUDA. At most two steps may be unwaited.
+ * which field; nothing has changed), ERR_CUDA. At most two steps may be
+ * unwaited.
  */
 int64_t backend_submit(struct backend *b, const struct step *step,
                        struct err *err);

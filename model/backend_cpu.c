@@ -1,10 +1,11 @@
-/* The model on one CPU core, all fp32: docs/model.md step by step, the numbers
- * in the comments are its steps. A worker uses one rank, and so one backend, per
- * core.
+/* The model on one CPU core, all fp32: docs/model.md step by step; the numbers
+ * in the comments are its steps. A worker uses one rank, and so one backend,
+ * per core.
  *
  * A step's rows are taken in blocks of up to BLOCK_ROWS through all layers, so
  * that a block's activations stay in cache; a sequence cut by a block continues
- * through its state. submit() does all the work; wait() has nothing to wait for.
+ * through its state. submit() does all the work and wait() has nothing to wait
+ * for.
  *
  * Bits: a row's products are chains of their own (cpu_sgemm.h), everything else
  * is computed row by row or, the recurrence, sequence by sequence. So no cut of

@@ -120,7 +120,7 @@ static void insert_top(struct head_row *r, int32_t topk, float logit,
     r->top[i] = (struct top){logit, id};
 }
 
-/* Columns first..first+n-1; x is padded to whole lanes with the lowest float. */
+/* Columns first..first+n-1; x is padded with the lowest float. */
 static void take_top(struct head_row *r, int32_t topk, size_t first, size_t n,
                      const float *x)
 {

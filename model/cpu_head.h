@@ -1,9 +1,9 @@
 /* model/cpu_head.h - the output head of the CPU backend
  *
  * Rows whose logits somebody wants are collected during a step and multiplied
- * with the head in blocks of HEAD_ROWS. Their logits come HEAD_COLS columns at a
- * time and are reduced at once, while in cache: only rows that are sampled at a
- * temperature, or asked for raw, are ever written out whole.
+ * with the head in blocks of HEAD_ROWS. Their logits come HEAD_COLS columns at
+ * a time and are reduced at once, while in cache: only rows that are sampled at
+ * a temperature, or asked for raw, are ever written out whole.
  *
  * Log-softmax: columns in chunks of HEAD_COLS from 0; in each the largest logit
  * and the sum of exp(logit - largest) in fp32 (sixteen lanes, then a tree); the

@@ -35,8 +35,8 @@ INLINE vec vec_pow2(ivec n)
 }
 
 /* x = n ln2 + r; e^r by polynomial; times 2^n in two halves, each of which is a
- * normal number, so that overflow and subnormals round once. The clamps are just
- * outside the range; with NaN they yield x.
+ * normal number, so that overflow and subnormals round once. The clamps are
+ * just outside the range; with NaN they yield x.
  */
 INLINE vec vec_exp(vec x)
 {

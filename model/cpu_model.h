@@ -47,9 +47,9 @@ int cpu_model_init(struct cpu_model *m, const struct weights *w,
                    const struct cpu_kernels *k, struct err *err);
 void cpu_model_finish(struct cpu_model *m);
 
-/* Zeroed floats, 64-byte aligned, in huge pages where the host gives them. NULL:
- * ERR_NOMEM, with the bytes needed and available, before the host starts to
- * swap or to kill. `what` names them in the error.
+/* Zeroed floats, 64-byte aligned, in huge pages where the host gives them.
+ * NULL: ERR_NOMEM, with the bytes needed and available, before the host starts
+ * to swap or to kill. `what` names them in the error.
  */
 float *cpu_alloc(size_t floats, const char *what, struct err *err);
 void cpu_free(float *p, size_t floats); /* NULL is allowed */

@@ -3,7 +3,7 @@
  * Each sequence is first computed alone, token by token, with the portable
  * kernels. Then all of them are computed together, again and again, by a
  * schedule that a seed draws: other instruction sets and step sizes, pieces of
- * any length in any order, slots changed by copy or save and load in the middle.
+ * any length in any order, slots changed by copy or save and load midway.
  * Every score, top-k list, logit, sampled token and final state must be equal.
  */
 #include <check.h>
