@@ -63,7 +63,7 @@ START_TEST(a_job_has_the_documented_keys)
     ck_assert_int_eq(number_at(o, "request_counts", "failed"), 7);
     ck_assert_int_eq(number_at(o, "usage", "total_tokens"), 15);
     ck_assert_str_eq(text_at(o, "created_at"), "2023-11-14T22:13:20Z");
-    ck_assert_int_eq(strlen(text_at(o, "fingerprint")), 64);
+    ck_assert_uint_eq(strlen(text_at(o, "fingerprint")), 64);
     ck_assert_int_eq(strncmp(text_at(o, "fingerprint"), "abcd00", 6), 0);
     json_decref(o);
 }
