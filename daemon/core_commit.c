@@ -70,7 +70,8 @@ void core_uploaded(struct core *c, struct core_upload *u)
         err_set(&err, ERR_INVALID,
                 "the result was computed with another fingerprint than the "
                 "job's");
-        core_lease_crashed(c, l, err.text);
+        if (l->committing == 0) /* else the other result of it decides */
+            core_lease_crashed(c, l, err.text);
         core_send_error(c, u->peer, u->seq, u->xfer, &err);
         break;
     }
@@ -116,7 +117,7 @@ static void result_failed(struct core *c, struct core_job *j, struct op *op)
     struct core_lease *l = core_lease_find(c, &op->result.token);
 
     if (op->err.code == ERR_INVALID) {
-        if (l != NULL)
+        if (l != NULL && l->committing == 0)
             core_lease_crashed(c, l, op->err.text);
     } else if (op->err.code != ERR_PROTOCOL) {
         core_store_failed(c, j, &op->err);
@@ -140,7 +141,7 @@ void core_committed(struct core *c, struct op *op)
         core_job_settle(c, j);
         break;
     case OP_STALE:
-        if (l != NULL)
+        if (l != NULL && l->committing == 0)
             core_lease_end(c, l);
         send_stale(c, op->peer, op->seq, &op->result.token);
         break;

@@ -193,13 +193,12 @@ static void send_grant(struct core *c, const struct core_lease *l,
 {
     const struct core_job *j = l->job;
     const struct shard_image *s = &j->image->shard[l->token.shard];
-    const struct core_model *model = match_model(l->worker, j);
     Skein__Grant grant = SKEIN__GRANT__INIT;
     Skein__Token token;
     char name[MODEL_NAME_BYTES_MAX + 1];
     uint8_t hash[HASH_BYTES];
 
-    snprintf(name, sizeof name, "%s", model == NULL ? "" : model->name);
+    snprintf(name, sizeof name, "%s", match_model(l->worker, j)->name);
     memcpy(hash, stored->input_hash, HASH_BYTES);
     token_fill(&l->token, &token);
     grant.token = &token;
@@ -229,6 +228,18 @@ static void grant_failed(struct core *c, struct core_job *j, struct op *op)
     core_store_failed(c, j, &op->err);
 }
 
+/* The row says the shard is not pending. That cannot be; do not insist. */
+static void grant_refused(struct core *c, struct core_lease *l)
+{
+    struct err err;
+
+    err_set(&err, ERR_INTERNAL,
+            "job %" PRIu64 " shard %" PRIu32 " is not pending on disk",
+            l->token.job, l->token.shard);
+    core_lease_end(c, l);
+    core_store_failed(c, NULL, &err);
+}
+
 void core_granted(struct core *c, struct op *op)
 {
     struct core_job *j = core_job_find(c, op->job);
@@ -254,6 +265,11 @@ void core_granted(struct core *c, struct op *op)
             continue; /* the job was cancelled meanwhile */
         l->granting = false;
         if (op->grant.lease[i].status != OP_OK) {
+            grant_refused(c, l);
+            continue;
+        }
+        /* A HELLO in between may have changed what the worker can do. */
+        if (match_model(l->worker, j) == NULL) {
             core_lease_end(c, l);
             continue;
         }

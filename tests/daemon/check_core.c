@@ -611,6 +611,22 @@ START_TEST(result_with_another_fingerprint_is_refused)
 }
 END_TEST
 
+START_TEST(bad_result_while_a_good_one_is_being_stored)
+{
+    struct token t = grant_one(&anna);
+    struct world_worker liar = anna;
+
+    liar.fingerprint = 1;
+    world_upload(&w, &anna, &t);
+    world_upload(&w, &liar, &t);
+    ck_assert_uint_eq(error_code(1), ERR_INVALID);
+    world_store(&w);
+    ck_assert(took(1, WIRE_COMMITTED));
+    ck_assert_int_eq(job_state(t.job), SKEIN__JOB_STATE__JOB_DONE);
+    ck_assert_uint_eq(world_count(&w, 1, WIRE_GRANT), 0);
+}
+END_TEST
+
 START_TEST(result_that_does_not_match_counts_as_a_crash)
 {
     struct token t = grant_one(&anna);
@@ -957,6 +973,7 @@ static void add_results(Suite *s)
     tcase_add_test(t, lease_does_not_end_while_its_result_is_being_stored);
     tcase_add_test(t, result_is_kept_by_the_worker_when_the_disk_is_full);
     tcase_add_test(t, result_with_another_fingerprint_is_refused);
+    tcase_add_test(t, bad_result_while_a_good_one_is_being_stored);
     tcase_add_test(t, result_that_does_not_match_counts_as_a_crash);
     tcase_add_test(t, fifth_crash_fails_the_job);
     tcase_add_test(t, crashes_are_counted_across_restarts);

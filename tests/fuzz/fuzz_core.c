@@ -57,6 +57,8 @@ static struct token any_token(struct input *in, const struct memory *memory)
         t.job = byte(in);
     else if (twist == 4)
         t.attempt++;
+    if (t.job == 0) /* proto/validate.c lets no such token in */
+        t.job = 1;
     return t;
 }
 
@@ -70,7 +72,8 @@ static void raw_message(struct world *w, struct input *in)
     };
     uint8_t header[WIRE_HEADER_BYTES] = {'S', 'K', 'N', '1'};
     uint8_t type = byte(in) % (sizeof types / sizeof *types);
-    size_t len = byte(in), left = (size_t)(in->end - in->at);
+    size_t len = byte(in), left;
+    uint8_t rest[20];
     uint32_t crc, body_len;
     uint16_t version = WIRE_VERSION, number = (uint16_t)types[type];
     struct wire_msg m;
@@ -79,10 +82,12 @@ static void raw_message(struct world *w, struct input *in)
     left = (size_t)(in->end - in->at);
     len = len < left ? len : left;
     body_len = (uint32_t)len;
-    crc = hash_crc32c(in->at, len);
     memcpy(header + 4, &version, 2);
     memcpy(header + 6, &number, 2);
     memcpy(header + 8, &body_len, 4);
+    memcpy(rest, header, 12);
+    memcpy(rest + 12, header + 16, 8);
+    crc = hash_crc32c(rest, sizeof rest) ^ hash_crc32c(in->at, len);
     memcpy(header + 12, &crc, 4);
     if (wire_decode(header, sizeof header, in->at, len, &m, NULL) == 0) {
         e.msg = &m;
