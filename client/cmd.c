@@ -6,7 +6,9 @@
 
 #include "client/settings.h"
 #include "common/clock.h"
+#include "proto/limits.h"
 #include "proto/skein.pb-c.h"
+#include "text/utf8.h"
 
 static const char *const color_choices[] = {"auto", "always", "never", NULL};
 
@@ -98,4 +100,20 @@ char *cmd_basename(const char *path)
     while (start > 0 && path[start - 1] != '/')
         start--;
     return xstrndup(path + start, end - start);
+}
+
+char *cmd_job_name(const char *path)
+{
+    char *base = cmd_basename(path);
+    struct buf name = BUF_INIT;
+    size_t len;
+
+    utf8_repair(base, strlen(base), &name);
+    free(base);
+    len = name.len < JOB_NAME_BYTES_MAX ? name.len : JOB_NAME_BYTES_MAX;
+    while (len > 0 && len < name.len
+           && ((unsigned char)name.data[len] & 0xc0) == 0x80)
+        len--;
+    name.data[len] = '\0';
+    return name.data;
 }

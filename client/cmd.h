@@ -64,4 +64,9 @@ int cmd_created(const struct option_int *given, int64_t *out, struct err *err);
 /* The last path component, malloc'ed. */
 char *cmd_basename(const char *path);
 
+/* A name for a job from a path, malloc'ed: its last component as valid UTF-8 of
+ * at most JOB_NAME_BYTES_MAX bytes, cut between characters.
+ */
+char *cmd_job_name(const char *path);
+
 #endif /* CLIENT_CMD_H */

@@ -202,11 +202,9 @@ static void show_sending(void *ctx, uint64_t sent, uint64_t size)
 static int submit(struct run *r, struct err *err)
 {
     Skein__JobSpec spec = SKEIN__JOB_SPEC__INIT;
-    char *name = cmd_basename(r->plan.input_path);
+    char *name = cmd_job_name(r->plan.input_path);
     int ret;
 
-    if (strlen(name) > JOB_NAME_BYTES_MAX)
-        name[JOB_NAME_BYTES_MAX] = '\0';
     spec.name = name;
     spec.model = r->plan.model_name;
     spec.bos = (Skein__Bos)cmd_bos(r->plan.state.bos);
@@ -430,6 +428,8 @@ static int clean_up(struct run *r, int status, struct err *err)
     bool interrupted = interrupt_signal() != 0;
 
     progress_clear(&r->screen);
+    if (interrupted && r->embed != NULL)
+        fputs("stopping; interrupt again to stop at once\n", stderr);
     if (status < 0 && r->embed != NULL && !interrupted)
         embed_failure(r->embed, &log);
     if (log.len > 0)

@@ -13,6 +13,7 @@
 #include "client/submit.h"
 #include "common/hash.h"
 #include "proto/limits.h"
+#include "text/utf8.h"
 
 struct submit_options {
     struct common_options common;
@@ -95,22 +96,17 @@ static const char *user_name(void)
 static int job_name(const struct submit_options *o, const char *path,
                     char **out, struct err *err)
 {
-    char *name;
+    const char *given = o->name;
 
-    if (o->name != NULL)
-        name = xstrdup(o->name);
-    else if (strcmp(path, "-") == 0)
-        name = xstrdup("stdin");
-    else
-        name = cmd_basename(path);
-    if (strlen(name) > JOB_NAME_BYTES_MAX && o->name == NULL)
-        name[JOB_NAME_BYTES_MAX] = '\0';
-    if (strlen(name) > JOB_NAME_BYTES_MAX) {
-        free(name);
-        return err_set(err, ERR_USAGE, "option --name: at most %d bytes",
-                       JOB_NAME_BYTES_MAX);
+    if (given == NULL) {
+        *out = cmd_job_name(strcmp(path, "-") == 0 ? "stdin" : path);
+        return 0;
     }
-    *out = name;
+    if (strlen(given) > JOB_NAME_BYTES_MAX || !utf8_valid(given, strlen(given)))
+        return err_set(err, ERR_USAGE,
+                       "option --name: at most %d bytes of UTF-8",
+                       JOB_NAME_BYTES_MAX);
+    *out = xstrdup(given);
     return 0;
 }
 

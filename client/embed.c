@@ -9,13 +9,13 @@
 #include "client/child.h"
 #include "common/clock.h"
 #include "common/file.h"
-#include "proto/limits.h"
 
 #define SOCKET_NAME "/skeind.sock"
 #define SOCKET_PATH_MAX 107 /* sizeof sockaddr_un.sun_path - 1 */
 #define DIR_TEMPLATE "/skein-run-XXXXXX"
 #define LOG_LINES 8
-#define STOP_MS 5000 /* a worker drains nothing here: its shards are durable */
+#define RECLAIM_MS 10000 /* a worker reconnects within 5 s (docs/protocol.md) */
+#define STOP_MS 3000 /* the worker may finish what it computes for half of it */
 
 struct embed {
     struct child server;
@@ -171,7 +171,7 @@ static int expect_claims(struct embed *e, struct err *err)
     if (e->server.restarts == 0 || e->regrace)
         return 0;
     e->regrace = true;
-    return write_config(e, RESTART_GRACE_MS, err);
+    return write_config(e, RECLAIM_MS, err);
 }
 
 int embed_watch(void *ctx, struct err *err)

@@ -33,7 +33,8 @@ struct sender {
                          * GO that moved `next` */
     struct hash_ctx *hash;
     uint8_t digest[HASH_BYTES];
-    int64_t repeat_at; /* when to say BEGIN or END again */
+    uint64_t begin_seq; /* of the last BEGIN */
+    int64_t repeat_at;  /* when to say BEGIN or END again */
     int64_t give_up_at;
     uint8_t *chunk; /* [CHUNK_BYTES_MAX] */
 };
@@ -151,12 +152,15 @@ static int read_chunk(struct sender *s, size_t len, struct err *err)
 static int send_begin(struct sender *s, struct err *err)
 {
     Skein__XferBegin m = SKEIN__XFER_BEGIN__INIT;
+    int ret;
 
     m.xfer = s->xfer;
     m.size = s->in->size;
     m.what_case = SKEIN__XFER_BEGIN__WHAT_SUBMIT;
     m.submit = &s->submit;
-    return rpc_send(s->rpc, WIRE_XFER_BEGIN, &m.base, err);
+    ret = rpc_send(s->rpc, WIRE_XFER_BEGIN, &m.base, err);
+    s->begin_seq = rpc_seq(s->rpc);
+    return ret;
 }
 
 static int send_end(struct sender *s, struct err *err)
@@ -245,6 +249,24 @@ static int on_ack(struct sender *s, const Skein__XferAck *ack, int64_t now,
     return send_chunks(s, err);
 }
 
+/* ERR_AGAIN: the coordinator is busy. ERR_NOT_FOUND: it does not know this
+ * transfer (it restarted), which it says for every chunk still under way. Both
+ * mean to begin again; anything else is the end.
+ */
+static int on_error(struct sender *s, uint64_t seq, const Skein__Error *e,
+                    int64_t now, struct err *err)
+{
+    if (e->xfer != s->xfer)
+        return 0;
+    if (e->code == ERR_NOT_FOUND && seq != 0 && seq < s->begin_seq)
+        return 0;
+    if (e->code != ERR_AGAIN && e->code != ERR_NOT_FOUND)
+        return rpc_error(e, err);
+    s->phase = PHASE_BEGIN;
+    s->repeat_at = now + e->retry_ms;
+    return 0;
+}
+
 /* 1: the job exists, *out; 0: go on; -1. */
 static int on_message(struct sender *s, const struct wire_msg *m, int64_t now,
                       struct submit_result *out, struct err *err)
@@ -266,13 +288,7 @@ static int on_message(struct sender *s, const struct wire_msg *m, int64_t now,
         };
         return 1;
     case WIRE_ERROR:
-        if (m->error->xfer != s->xfer)
-            return 0;
-        if (m->error->code != ERR_AGAIN || m->error->retry_ms == 0)
-            return rpc_error(m->error, err);
-        s->phase = PHASE_BEGIN;
-        s->repeat_at = now + m->error->retry_ms;
-        return 0;
+        return on_error(s, m->seq, m->error, now, err);
     default:
         return 0;
     }

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# tests/client/usage.sh - help and mistakes; no coordinator is running
+# shellcheck source=tests/client/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# Nobody there: 69, in at most 5 s. Begun first, looked at last.
+unreachable=('ls' 'show 1' 'show last' 'wait 1' 'results 1' 'errors 1'
+    'cancel 1' 'worker ls' 'server status' 'submit /dev/null -m x')
+for i in "${!unreachable[@]}"; do
+    (
+        # shellcheck disable=SC2086 # words on purpose
+        timeout 5 "$skein" ${unreachable[i]} -s "ipc://$dir/none.sock" --json \
+            >"$dir/none.$i" 2>&1
+        echo $? >"$dir/none.$i.rc"
+    ) &
+    pids+=($!)
+done
+
+commands=(run submit ls show wait results errors cancel 'worker ls'
+    'server status' version)
+
+# Help of everything: purpose, an example, every option with its default.
+for command in "${commands[@]}"; do
+    # shellcheck disable=SC2086 # two words on purpose
+    run "$skein" $command --help
+    expect 0 "$command --help"
+    says stdout "^skein $command - " "$command --help: purpose"
+    says stdout '^Examples:' "$command --help: examples"
+    says stdout "^  .*skein $command" "$command --help: an example of its own"
+    says stdout '^  -h, --help' "$command --help: options"
+    same "$command --help: nothing on stderr" "$err" ''
+    # Each option with a value shows what happens without it.
+    options=$(grep -cE '^ +(-., )?--[a-z-]+ [A-Z]' "$dir/stdout")
+    defaults=$(grep -cE '^ +\[(default: .+|required)\]$' "$dir/stdout")
+    same "$command --help: defaults" "$defaults" "$options"
+done
+run "$skein" help submit
+expect 0 'help submit'
+says stdout '^skein submit - ' 'help submit'
+run "$skein" --help
+expect 0 '--help'
+for command in "${commands[@]}"; do
+    says stdout "^  $command " "--help lists $command"
+done
+run "$skein"
+expect 2 'no command'
+says stderr '^Usage: skein COMMAND' 'no command'
+run "$skein" --version
+expect 0 --version
+says stdout '^skein [0-9]+\.[0-9]+\.[0-9]+$' --version
+
+# Unknown commands name the nearest.
+run "$skein" sumbit
+expect 2 'sumbit'
+says stderr "did you mean 'submit'" sumbit
+run "$skein" worker
+expect 2 worker
+says stderr "did you mean 'worker ls'" worker
+run "$skein" server stats
+expect 2 'server stats'
+says stderr "did you mean 'server status'" 'server stats'
+run "$skein" frobnicate
+expect 2 frobnicate
+says stderr 'skein --help' frobnicate
+
+# A wrong option of every command; with and without a hint.
+for command in "${commands[@]}"; do
+    # shellcheck disable=SC2086
+    run "$skein" $command --jsn
+    expect 2 "$command --jsn"
+    says stderr 'unknown option --jsn; did you mean --json\?' "$command --jsn"
+    # shellcheck disable=SC2086
+    run "$skein" $command -Z
+    expect 2 "$command -Z"
+    says stderr 'unknown option -Z' "$command -Z"
+    # shellcheck disable=SC2086
+    run "$skein" $command --color purple
+    expect 2 "$command --color purple"
+    says stderr 'not one of auto, always, never' "$command --color purple"
+done
+run "$skein" submit in.jsonl -m x --seed -1
+expect 2 'negative seed'
+run "$skein" submit in.jsonl -m x --priority 99999999999
+expect 2 'priority out of range'
+run "$skein" submit in.jsonl -m x --bos sometimes
+expect 2 'bos'
+says stderr 'always, if-empty, never' bos
+run "$skein" submit in.jsonl
+expect 2 'submit without a model'
+says stderr '--model' 'submit without a model'
+run "$skein" submit -m x
+expect 2 'submit without a file'
+run "$skein" submit a b -m x
+expect 2 'submit of two files'
+run "$skein" show
+expect 2 'show without a job'
+run "$skein" wait twelve
+expect 2 'a job that is no number'
+run "$skein" wait 0
+expect 2 'job 0'
+run "$skein" run in.jsonl -m null
+expect 2 'run without an output'
+run "$skein" run - -m null -o "$dir/out"
+expect 2 'run of a pipe'
+run "$skein" run in.jsonl -s ipc:///x -m null -o "$dir/out"
+expect 2 'run has no --server'
+
+# Errors in JSON: on stdout, with the status; the same text on stderr.
+run "$skein" ls --json --wrong
+expect 2 'ls --json --wrong'
+same 'JSON of a usage error' "$(jq -r .error.code "$dir/stdout")" usage
+run "$skein" submit "$dir/missing.jsonl" -m x --json
+expect 65 'submit of a missing file'
+same 'JSON of a missing file' "$(jq -r .error.code "$dir/stdout")" invalid
+says stderr "missing.jsonl" 'submit of a missing file'
+run "$skein" submit "$dir" -m x
+expect 65 'submit of a directory'
+run "$skein" ls -s nonsense
+expect 78 'a bad endpoint'
+
+# Settings: which server was meant shows in the error about it.
+mkdir -p "$dir/config/skein"
+echo "server: from-file" >"$dir/config/skein/skein.yaml"
+run "$skein" ls
+says stderr 'from-file' 'settings file'
+SKEIN_SERVER=from-env run "$skein" ls
+says stderr 'from-env' 'environment beats file'
+SKEIN_SERVER=from-env run "$skein" ls -s from-flag
+says stderr 'from-flag' 'option beats environment'
+echo "sevrer: x" >"$dir/config/skein/skein.yaml"
+run "$skein" ls
+expect 78 'unknown key'
+says stderr 'skein.yaml:1.*server' 'unknown key'
+rm "$dir/config/skein/skein.yaml"
+run "$skein" ls -c "$dir/missing.yaml"
+expect 78 'missing settings file'
+SKEIN_BOS=maybe run "$skein" submit /dev/null -m x
+expect 78 'a bad variable'
+says stderr SKEIN_BOS 'a bad variable'
+
+# A full disk is never success.
+"$skein" --help >/dev/full 2>"$dir/stderr"
+rc=$? out='' err=$(cat "$dir/stderr")
+expect 74 'help to a full disk'
+
+wait "${pids[@]}"
+for i in "${!unreachable[@]}"; do
+    rc=$(cat "$dir/none.$i.rc") out=$(cat "$dir/none.$i") err=''
+    expect 69 "nobody there: ${unreachable[i]}"
+    same "nobody there, JSON: ${unreachable[i]}" \
+        "$(head -1 "$dir/none.$i" | jq -r .error.code)" unreachable
+    says stdout 'none.sock' "nobody there: ${unreachable[i]}"
+done
+finish
