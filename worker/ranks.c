@@ -295,6 +295,13 @@ static void reap(struct ranks *r, int64_t now_ms)
         fall(r, now_ms, &why);
 }
 
+/* A rank that never loaded and says why will say it again. */
+static bool is_hopeless(const struct ranks *r)
+{
+    return !r->had_fingerprint && r->why.code != ERR_INTERNAL
+           && r->why.code != ERR_TIMEOUT;
+}
+
 /* DYING -> DOWN, once all are reaped. */
 static int bury(struct ranks *r, int64_t now_ms, struct err *err)
 {
@@ -310,7 +317,7 @@ static int bury(struct ranks *r, int64_t now_ms, struct err *err)
         return 0;
     }
     release(r);
-    if (r->failures >= STARTS_MAX || (r->failures > 0 && !r->had_fingerprint)) {
+    if (r->failures >= STARTS_MAX || (r->failures > 0 && is_hopeless(r))) {
         *err = r->why;
         return err_wrap(err, "the ranks do not start");
     }
