@@ -33,12 +33,32 @@ static bool starts_with(const char *s, const char *prefix)
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+/* tcp://HOST:PORT. libzmq takes a port above 65535 and never connects. "*" is
+ * any free port, for tests.
+ */
+static int check_tcp(const char *endpoint, struct err *err)
+{
+    const char *colon = strrchr(endpoint + 6, ':');
+    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
+
+    if (colon != NULL && colon > endpoint + 6 && strcmp(colon, ":*") == 0)
+        return 0;
+    if (colon == NULL || colon == endpoint + 6 || digits == 0 || digits > 5
+        || colon[1 + digits] != '\0' || atoi(colon + 1) > UINT16_MAX
+        || atoi(colon + 1) == 0)
+        return err_set(err, ERR_CONFIG,
+                       "endpoint \"%s\" is not tcp://HOST:PORT with a port of "
+                       "1 to 65535",
+                       endpoint);
+    return 0;
+}
+
 static int check_endpoint(const char *endpoint, struct err *err)
 {
     const size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
 
     if (starts_with(endpoint, "tcp://"))
-        return 0;
+        return check_tcp(endpoint, err);
     if (!starts_with(endpoint, "ipc://"))
         return err_set(err, ERR_CONFIG,
                        "endpoint \"%s\" starts with neither ipc:// nor tcp://",
@@ -152,8 +172,8 @@ struct sock *sock_router(const char *const *endpoints, size_t n,
     for (size_t i = 0; s != NULL && i < n; i++) {
         if (zmq_bind(s->zmq, endpoints[i]) == 0)
             continue;
-        fail_zmq(err, errno == EINVAL ? ERR_CONFIG : ERR_OS, "cannot bind",
-                 endpoints[i]);
+        fail_zmq(err, errno == EINVAL ? ERR_CONFIG : ERR_UNREACHABLE,
+                 "cannot bind", endpoints[i]);
         sock_close(s);
         s = NULL;
     }

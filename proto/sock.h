@@ -19,6 +19,7 @@ struct sock;
 
 /* Bind a ROUTER to `endpoints` ("ipc:///path", "tcp://127.0.0.1:7447"). Without
  * CURVE keys only ipc:// and loopback TCP are allowed: ERR_CONFIG otherwise.
+ * ERR_UNREACHABLE: in use, or no such directory.
  */
 struct sock *sock_router(const char *const *endpoints, size_t n,
                          struct err *err);

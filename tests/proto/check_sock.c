@@ -273,8 +273,14 @@ START_TEST(endpoints)
     expect_bind("inproc://x", ERR_CONFIG, "neither ipc://");
     expect_bind("", ERR_CONFIG, "neither ipc://");
     expect_bind("ipc://", ERR_CONFIG, "no path");
-    expect_bind("tcp://127.0.0.1:nonsense", ERR_CONFIG, "cannot bind");
-    expect_bind("ipc:///nonexistent-dir/s", ERR_OS, "/nonexistent-dir/s");
+    expect_bind("tcp://127.0.0.1:nonsense", ERR_CONFIG, "HOST:PORT");
+    expect_bind("tcp://127.0.0.1:65536", ERR_CONFIG, "HOST:PORT");
+    expect_bind("tcp://127.0.0.1:111111", ERR_CONFIG, "HOST:PORT");
+    expect_bind("tcp://127.0.0.1:", ERR_CONFIG, "HOST:PORT");
+    expect_bind("tcp://127.0.0.1", ERR_CONFIG, "HOST:PORT");
+    expect_bind("tcp://:7447", ERR_CONFIG, "HOST:PORT");
+    expect_bind("ipc:///nonexistent-dir/s", ERR_UNREACHABLE,
+                "/nonexistent-dir/s");
     memset(path + strlen(path), 'x', 107 - 5);
     path[6 + 107] = '\0';
     path[6 + 108] = '\0';
