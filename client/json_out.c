@@ -245,7 +245,7 @@ json_t *json_error_of(const struct err *err)
 
 int json_print(json_t *value, struct err *err)
 {
-    int ret = json_dumpf(value, stdout, JSON_COMPACT);
+    int ret = json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
 
     json_decref(value);
     if (ret < 0 || putchar('\n') == EOF || fflush(stdout) == EOF)

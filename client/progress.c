@@ -158,14 +158,23 @@ enum part {
     PARTS
 };
 
+/* Exact as long as that is no longer than the short form. */
+static void request_count(uint64_t n, char out[16])
+{
+    if (n < 100000)
+        snprintf(out, 16, "%u", (unsigned)n);
+    else
+        progress_count((double)n, out);
+}
+
 static void part_texts(const struct progress_view *v, char text[PARTS][48])
 {
     char a[24], b[24];
 
     progress_duration(v->eta_ms, a);
     snprintf(text[PART_ETA], 48, "eta %s", a);
-    progress_count((double)v->answered, a);
-    progress_count((double)v->total, b);
+    request_count(v->answered, a);
+    request_count(v->total, b);
     snprintf(text[PART_COUNT], 48, "%s/%s", a, b);
     text[PART_FAILED][0] = '\0';
     if (v->failed > 0) {

@@ -50,7 +50,7 @@ START_TEST(bar_at_80_columns_shows_everything)
     progress_bar(&half, 80, false, &b);
     ck_assert_uint_le(b.len, 79);
     ck_assert_str_eq(b.data,
-                     "[##---------------]  12%  6.2k/50.0k  3.1M tok  41.2k "
+                     "[##---------------]  12%  6250/50000  3.1M tok  41.2k "
                      "tok/s  eta 8:45  failed 3");
     buf_free(&b);
 }
