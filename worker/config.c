@@ -10,10 +10,12 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "proto/limits.h"
+#include "text/utf8.h"
 #include "worker/rank.h"
 
 #define TOKENS_PER_STEP_MAX 65536
 #define THREADS_MAX 64
+#define NAME_BYTES_MAX 256 /* of a worker, on the wire */
 
 static const struct conf_key model_keys[] = {
     {.name = "name",
@@ -316,6 +318,14 @@ static int check(struct config *c, struct err *err)
     if (strlen(m->name) > MODEL_NAME_BYTES_MAX)
         return err_set(err, ERR_CONFIG, "the model's name is over %d bytes",
                        MODEL_NAME_BYTES_MAX);
+    if (c->name != NULL
+        && (c->name[0] == '\0' || strlen(c->name) > NAME_BYTES_MAX
+            || !utf8_valid(c->name, strlen(c->name))))
+        return err_set(err, ERR_CONFIG,
+                       "the worker's name must be 1..%d bytes of UTF-8",
+                       NAME_BYTES_MAX);
+    if (!utf8_valid(m->name, strlen(m->name)))
+        return err_set(err, ERR_CONFIG, "the model's name is not UTF-8");
     if (c->slots == 1)
         return err_set(err, ERR_CONFIG, "slots is 1; at least %d expected",
                        RANK_SLOTS_MIN);

@@ -441,8 +441,8 @@ void leases_report(struct leases *l, int64_t now_ms, struct session_report *out)
         skein__held__init(h);
         h->token = &s->token;
         h->state = held_state(s);
-        h->records_done = in_pool(s) ? 0 : s->n_answered;
-        h->tokens_done = in_pool(s) ? 0 : s->fed + s->sampled;
+        h->records_done = s->state == SHARD_PREPARING ? 0 : s->n_answered;
+        h->tokens_done = s->fed + s->sampled;
         l->held_at[out->n_held++] = h;
     }
 }

@@ -23,10 +23,13 @@
 #define QUEUE_STEPS 8                 /* work given ahead to a rank, in steps */
 #define QUEUE_BYTES ((size_t)8 << 20) /* not yet in its ring */
 #define STALL_STEPS 8
+#define GATHER_STALLS \
+    3                /* of stall_ms a gather may take: who hangs is found by
+                         * the supervisor, not by those who wait for him */
 #define CHECK_MS 500 /* for hung ranks */
 #define BACKOFF_MS 100
 #define BACKOFF_MS_MAX 10000
-#define STARTS_MAX 5 /* failures in a row until the worker gives up */
+#define STARTS_MAX 8 /* useless groups in a row until the worker gives up */
 #define REAP_MS 60000
 #define REAP_POLL_MS 20
 
@@ -58,7 +61,7 @@ struct ranks {
     enum state state;
     int64_t since_ms;   /* when the state was entered */
     int64_t restart_ms; /* DOWN: not before */
-    int failures;       /* starts in a row that did not get ready */
+    int failures;       /* groups in a row that were of no use */
     struct segment_group *group;
     int group_fd, notify_fd;
     struct child *child; /* [config.n] */
@@ -182,7 +185,7 @@ static void fill_settings(const struct ranks *r, size_t i)
     set->slots = config->slots;
     set->tokens_per_step = config->tokens_per_step;
     set->log_level = config->log_level;
-    set->patience_ms = config->stall_ms;
+    set->patience_ms = GATHER_STALLS * config->stall_ms;
     set->group_fd = r->group_fd;
     set->wake_fd = r->child[i].wake_fd;
     set->notify_fd = r->notify_fd;
@@ -224,7 +227,7 @@ static int start(struct ranks *r, int64_t now_ms, struct err *err)
     return 0;
 }
 
-/* Remember the records on the device of a rank at fault. */
+/* Remember the records on the device of a rank at fault: suspects. */
 static void accuse(struct ranks *r, const struct child *c)
 {
     uint32_t n = atomic_load_explicit(&c->seg->flight.n, memory_order_acquire);
@@ -238,6 +241,27 @@ static void accuse(struct ranks *r, const struct child *c)
     r->n_suspect += n;
 }
 
+/* Somebody hangs, perhaps only because he waits for another in a gather: suspect
+ * all that are within a step and have not moved since `since_ms`.
+ */
+static void accuse_stuck(struct ranks *r, int64_t since_ms)
+{
+    for (size_t i = 0; i < r->config.n; i++) {
+        if (r->child[i].seen_ms <= since_ms)
+            accuse(r, &r->child[i]);
+    }
+}
+
+/* Has this group brought the work forward? */
+static bool was_useful(const struct ranks *r)
+{
+    for (size_t i = 0; i < r->config.n; i++) {
+        if (r->child[i].collected > 0)
+            return true;
+    }
+    return r->n_suspect > 0;
+}
+
 /* The group is lost: kill the rest of it. */
 static void fall(struct ranks *r, int64_t now_ms, const struct err *why)
 {
@@ -245,10 +269,7 @@ static void fall(struct ranks *r, int64_t now_ms, const struct err *why)
         return;
     r->why = *why;
     log_warn("group-lost: reason=\"%s\" suspects=%zu", why->text, r->n_suspect);
-    if (r->state == LOADING)
-        r->failures++;
-    else
-        r->failures = 0;
+    r->failures = was_useful(r) ? 0 : r->failures + 1;
     kill_all(r);
     enter(r, DYING, now_ms);
 }
@@ -291,6 +312,8 @@ static void reap(struct ranks *r, int64_t now_ms)
         describe_end(r, i, status, &why);
         accuse(r, c);
     }
+    if (why.code == ERR_TIMEOUT)
+        accuse_stuck(r, now_ms); /* who kept him waiting? */
     if (why.code != ERR_NONE)
         fall(r, now_ms, &why);
 }
@@ -319,10 +342,10 @@ static int bury(struct ranks *r, int64_t now_ms, struct err *err)
     release(r);
     if (r->failures >= STARTS_MAX || (r->failures > 0 && is_hopeless(r))) {
         *err = r->why;
-        return err_wrap(err, "the ranks do not start");
+        return err_wrap(err, "the ranks do not come up");
     }
     for (int i = 0; i < r->failures && pause < BACKOFF_MS_MAX; i++)
-        pause *= 4;
+        pause *= 2;
     r->restart_ms = now_ms + pause;
     enter(r, DOWN, now_ms);
     r->handler.lost(r->handler.arg, r->suspect, r->n_suspect);
@@ -434,7 +457,7 @@ static void check_hung(struct ranks *r, int64_t now_ms)
         err_set(&why, ERR_TIMEOUT,
                 "rank %zu (%s) made no progress for %" PRId64 " ms", i,
                 r->config.engine[i], now_ms - c->seen_ms);
-        accuse(r, c);
+        accuse_stuck(r, now_ms - patience / 2);
         fall(r, now_ms, &why);
         return;
     }

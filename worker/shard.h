@@ -83,7 +83,7 @@ struct shard {
     uint32_t cursor; /* no item before it is WAITING and not suspect */
     struct buf requests;
     struct buf answers;
-    uint64_t fed, sampled; /* tokens */
+    uint64_t fed, sampled; /* tokens; the threads leave them alone */
 
     struct buf result; /* packed; DONE */
     uint8_t result_hash[HASH_BYTES];

@@ -246,6 +246,26 @@ START_TEST(hung_rank)
 }
 END_TEST
 
+/* The other rank goes on and is soon waiting for the hung one in a gather: still
+ * the right record is found.
+ */
+START_TEST(hung_rank_among_busy_ones)
+{
+    struct buf out = BUF_INIT;
+    const char *config = write_config("stall_s: 1\nbackend_options: "
+                                      "hang_token=91,latency_us=20000\n");
+
+    START("--config", config, NULL_MODEL, "null,null,null", "--slots", "4");
+    add_mixed(1, 60);
+    ADD(61, "{\"context\":\"xZx\",\"target\":\"b\"}");
+    output(&out);
+    for (int line = 0; line < 61; line++)
+        ck_assert_msg(has(&out, line, "worker_crash") == (line == 60),
+                      "line %d: %s", line + 1, nth(&out, line));
+    buf_free(&out);
+}
+END_TEST
+
 START_TEST(not_finite)
 {
     struct buf out = BUF_INIT;
@@ -632,6 +652,7 @@ int main(void)
     tcase_add_test(t, bad_lines);
     tcase_add_test(t, same_bytes_however_packed);
     tcase_add_test(t, hung_rank);
+    tcase_add_test(t, hung_rank_among_busy_ones);
     tcase_add_test(t, not_finite);
     tcase_add_test(t, killed_rank);
     tcase_add_test(t, lost_messages);
