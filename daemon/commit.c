@@ -224,6 +224,16 @@ static void apply_corrupt(struct owner *o, struct op *op)
         op->status = OP_OK;
 }
 
+/* Some of it may be on disk, some not (M16). Nothing may be told to anyone
+ * before recovery has looked.
+ */
+static void outcome_unknown(const struct err *err)
+{
+    log_error("commit-failed outcome=unknown error=\"%s\": stopping",
+              err->text);
+    _exit(ERR_IO);
+}
+
 static void run_writes(struct owner *o, struct op *const *op, size_t n)
 {
     struct open_file *f;
@@ -246,14 +256,8 @@ static void run_writes(struct owner *o, struct op *const *op, size_t n)
         if (op[i]->kind == OP_RESULT)
             check_result(o, f->db, op[i]);
     }
-    if (store_job_apply(f->db, op, n, &err) < 0) {
-        /* Some of it may be on disk, some not (M16). Nothing may be told to
-         * anyone before recovery has looked. */
-        log_error(
-            "commit failed, its outcome is unknown: stopping error=\"%s\"",
-            err.text);
-        _exit(ERR_IO);
-    }
+    if (store_job_apply(f->db, op, n, &err) < 0)
+        outcome_unknown(&err);
 }
 
 static void run_stage(struct owner *o, struct op *const *op, size_t n)
@@ -279,6 +283,8 @@ static void run_accept(struct owner *o, struct op *op)
         return;
     if (store_stage_accept(f->db, op->accept.image, &op->err) == 0)
         op->status = OP_OK;
+    else if (op->err.code == ERR_IO)
+        outcome_unknown(&op->err);
     file_forget(f);
 }
 

@@ -136,7 +136,7 @@ static void add_lease(struct core *c, struct core_job *j, uint32_t shard,
     l->token.epoch = s->epoch;
     l->token.nonce = s->nonce;
     out->token = l->token;
-    out->worker = w->id;
+    out->owner = core_worker_tag(w);
     snprintf(out->name, sizeof out->name, "%s", w->name);
 }
 

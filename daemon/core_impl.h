@@ -71,6 +71,7 @@ struct core_lease {
     struct token token;
     struct core_job *job;
     struct core_worker *worker; /* NULL: found at start, not claimed yet */
+    uint64_t owner;             /* of one found at start: whose it was */
     int64_t deadline_ms;        /* over when now >= deadline */
     bool granting;              /* the token is not durable yet */
     uint32_t committing;        /* results of it that are with the store */
@@ -179,6 +180,7 @@ void core_worker_release(struct core *c, uint64_t peer,
 void core_worker_gone(struct core *c, uint64_t peer);
 void core_worker_tick(struct core *c);
 void core_worker_free(struct core_worker *w);
+uint64_t core_worker_tag(const struct core_worker *w); /* see op_lease.owner */
 void core_hello_again(struct core *c, uint64_t peer, uint64_t seq);
 
 /* core_grant.c */

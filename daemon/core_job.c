@@ -82,6 +82,7 @@ void core_load(struct core *c, struct job_image *image, int64_t now_ms)
             continue;
         l = core_lease_add(c, j, i, NULL);
         l->token = (struct token){s->epoch, image->id, i, s->attempt, s->nonce};
+        l->owner = s->owner;
         l->granting = false;
         l->deadline_ms = now_ms + c->config.restart_grace_ms;
     }

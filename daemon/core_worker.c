@@ -48,6 +48,14 @@ struct core_worker *core_worker_of(const struct core *c, uint64_t peer)
     return NULL;
 }
 
+uint64_t core_worker_tag(const struct core_worker *w)
+{
+    uint64_t tag;
+
+    memcpy(&tag, w->incarnation, sizeof tag);
+    return tag;
+}
+
 static struct core_worker *find_incarnation(const struct core *c,
                                             const uint8_t *incarnation)
 {
@@ -164,7 +172,7 @@ static bool is_held(Skein__Held *const *held, size_t n, const struct token *t)
 }
 
 /* On a new connection the worker's list is complete: what it does not name was
- * lost on the way to it.
+ * lost on the way to it, or would have been sent by a coordinator that is dead.
  */
 static void end_unheld(struct core *c, const struct core_worker *w,
                        Skein__Held *const *held, size_t n)
@@ -173,7 +181,10 @@ static void end_unheld(struct core *c, const struct core_worker *w,
 
     HASH_ITER(hh, c->lease, l, next)
     {
-        if (l->worker == w && !l->granting && l->committing == 0
+        bool mine = l->worker == w
+                    || (l->worker == NULL && l->owner == core_worker_tag(w));
+
+        if (mine && !l->granting && l->committing == 0
             && !is_held(held, n, &l->token))
             core_lease_end(c, l);
     }

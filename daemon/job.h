@@ -39,7 +39,8 @@ struct token {
 struct shard_image {
     uint64_t nonce; /* of the last attempt */
     uint64_t epoch;
-    uint64_t cost; /* estimated tokens */
+    uint64_t owner; /* first 8 bytes of the incarnation it was leased to */
+    uint64_t cost;  /* estimated tokens */
     uint64_t tokens_in;
     uint64_t tokens_out;
     uint32_t attempt; /* 0: never leased */

@@ -43,7 +43,7 @@ struct op_usage {
 /* One shard of an OP_GRANT or OP_RELEASE. */
 struct op_lease {
     struct token token;
-    uint64_t worker; /* the core's number of the session */
+    uint64_t owner; /* first 8 bytes of the worker's incarnation */
     uint32_t crashes;
     char name[WORKER_NAME_MAX]; /* of the worker, for people */
     /* out, OP_GRANT */

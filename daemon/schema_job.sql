@@ -29,6 +29,7 @@ CREATE TABLE shard (
     nonce INTEGER NOT NULL DEFAULT 0,   -- unsigned, stored as its bits
     epoch INTEGER NOT NULL DEFAULT 0,
     worker TEXT,                        -- name, for people
+    owner INTEGER NOT NULL DEFAULT 0,   -- first 8 bytes of its incarnation
     crash_count INTEGER NOT NULL DEFAULT 0,
     n_errors INTEGER NOT NULL DEFAULT 0,
     tokens_in INTEGER NOT NULL DEFAULT 0,

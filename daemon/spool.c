@@ -119,6 +119,15 @@ int spool_accept(const struct spool *s, uint64_t job, struct err *err)
     return ret < 0 ? ret : file_sync_dir(s->jobs, err);
 }
 
+void spool_retract(const struct spool *s, uint64_t job)
+{
+    char *path = spool_job(s, job);
+
+    unlink(path);
+    free(path);
+    file_sync_dir(s->jobs, NULL);
+}
+
 void spool_discard(const struct spool *s, uint64_t job)
 {
     char *path = spool_staged(s, job);

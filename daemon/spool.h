@@ -36,6 +36,9 @@ int spool_sync_jobs(const struct spool *s, struct err *err);
 /* .staging/ID.db (complete, closed, fsynced) becomes jobs/ID.db, durably. */
 int spool_accept(const struct spool *s, uint64_t job, struct err *err);
 
+/* Take back what spool_accept() did: the job was not promised to anyone. */
+void spool_retract(const struct spool *s, uint64_t job);
+
 /* Remove what there is of a staged job. */
 void spool_discard(const struct spool *s, uint64_t job);
 

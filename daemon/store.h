@@ -77,7 +77,8 @@ int store_stage_add(struct store_job *j, struct op *const *op, size_t n,
                     struct err *err);
 
 /* Complete the file with `image`, make it durable, move it to its place and
- * add it to the registry. Consumes `j` always. ERR_AGAIN (disk full), ERR_IO.
+ * add it to the registry. Consumes `j` always. ERR_AGAIN (disk full); ERR_IO:
+ * it may or may not be there: the caller must end the process.
  */
 int store_stage_accept(struct store_job *j, const struct job_image *image,
                        struct err *err);

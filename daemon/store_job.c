@@ -40,14 +40,14 @@ static const struct db_sql sql[STMT_COUNT] = {
     [STMT_SHARDS_READ] = {"read the shards",
                           "SELECT shard, n_records, cost, state, attempt,"
                           " nonce, epoch, crash_count, n_errors, tokens_in,"
-                          " tokens_out FROM shard ORDER BY shard"},
+                          " tokens_out, owner FROM shard ORDER BY shard"},
     [STMT_SHARD_PUT] = {"write a shard",
                         "INSERT INTO shard (shard, first_line, n_lines,"
                         " n_records, n_rejected, cost, state)"
                         " VALUES (?1,?2,?3,?4,?5,?6,?7)"},
     [STMT_SHARD_GRANT] = {"lease a shard",
                           "UPDATE shard SET state = 1, attempt = ?2,"
-                          " nonce = ?3, epoch = ?4, worker = ?5"
+                          " nonce = ?3, epoch = ?4, worker = ?5, owner = ?6"
                           " WHERE shard = ?1 AND state IN (0, 1)"},
     [STMT_SHARD_RELEASE] = {"release a shard",
                             "UPDATE shard SET state = 0, crash_count = ?5"
@@ -130,6 +130,7 @@ static int load_shards(struct store_job *j, struct job_image *out,
         s->n_errors = (uint32_t)sqlite3_column_int64(q, 8);
         s->tokens_in = (uint64_t)sqlite3_column_int64(q, 9);
         s->tokens_out = (uint64_t)sqlite3_column_int64(q, 10);
+        s->owner = (uint64_t)sqlite3_column_int64(q, 11);
         if (s->state > SHARD_CANCELLED)
             break;
         records += s->n_records;
@@ -240,8 +241,7 @@ static void bind_token(sqlite3_stmt *q, const struct token *t)
     sqlite3_bind_int64(q, 4, (int64_t)t->epoch);
 }
 
-static int grant_one(struct store_job *j, struct op_lease *l, const char *name,
-                     struct err *err)
+static int grant_one(struct store_job *j, struct op_lease *l, struct err *err)
 {
     sqlite3_stmt *q = db_stmt(&j->db, STMT_SHARD_GRANT, err);
     int changed;
@@ -249,7 +249,8 @@ static int grant_one(struct store_job *j, struct op_lease *l, const char *name,
     if (q == NULL)
         return -1;
     bind_token(q, &l->token);
-    sqlite3_bind_text(q, 5, name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(q, 5, l->name, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(q, 6, (int64_t)l->owner);
     changed = db_run(&j->db, STMT_SHARD_GRANT, err);
     if (changed <= 0) {
         l->status = OP_STALE;
@@ -286,7 +287,7 @@ static int apply_grant(struct store_job *j, struct op *op, struct err *err)
             return -1;
     }
     for (uint32_t i = 0; i < op->grant.n; i++) {
-        if (grant_one(j, &op->grant.lease[i], op->grant.lease[i].name, err) < 0)
+        if (grant_one(j, &op->grant.lease[i], err) < 0)
             return -1;
     }
     op->status = OP_OK;
@@ -527,7 +528,10 @@ int store_stage_accept(struct store_job *j, const struct job_image *image,
     if (spool_accept(s->spool, j->id, err) < 0)
         goto fail;
     free(j);
-    return store_index_put(s, image, err);
+    if (store_index_put(s, image, err) == 0)
+        return 0;
+    spool_retract(s->spool, image->id);
+    return -1;
 
 fail:
     store_stage_discard(j);

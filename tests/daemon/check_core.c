@@ -462,6 +462,26 @@ START_TEST(lease_survives_a_restart)
 }
 END_TEST
 
+START_TEST(grant_that_died_with_the_coordinator_is_given_again_at_once)
+{
+    struct token t;
+
+    world_job_n(&w, 1);
+    world_hello(&w, &anna, NULL, 0);
+    world_run(&w, w.first); /* durable, but never sent */
+    world_restart(&w);
+    world_hello(&w, &bert, NULL, 0);
+    world_store(&w);
+    ck_assert_uint_eq(world_granted(&w, &bert).job, 0); /* may be anna's */
+    world_hello(&w, &anna, NULL, 0);
+    world_store(&w);
+    t = world_granted(&w, &anna);
+    if (t.job == 0)
+        t = world_granted(&w, &bert);
+    ck_assert_uint_eq(t.attempt, 2);
+}
+END_TEST
+
 START_TEST(unclaimed_lease_ends_after_the_grace)
 {
     struct token t = grant_one(&anna);
@@ -956,6 +976,8 @@ static void add_leases(Suite *s)
     tcase_add_test(t, new_incarnation_with_the_same_name_is_another_worker);
     tcase_add_test(t, beat_without_a_session_or_of_another_epoch);
     tcase_add_test(t, lease_survives_a_restart);
+    tcase_add_test(t,
+                   grant_that_died_with_the_coordinator_is_given_again_at_once);
     tcase_add_test(t, unclaimed_lease_ends_after_the_grace);
     tcase_add_test(t, silent_worker_is_forgotten_and_may_come_back);
     tcase_add_test(t, probe_once_a_second);

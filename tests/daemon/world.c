@@ -207,6 +207,7 @@ static void run_grant(struct world_job *j, struct op *op)
         s->attempt = l->token.attempt;
         s->nonce = l->token.nonce;
         s->epoch = l->token.epoch;
+        s->owner = l->owner;
     }
 }
 
