@@ -629,6 +629,32 @@ START_TEST(ranks_die_with_the_supervisor)
 }
 END_TEST
 
+/* A document larger than every ring and window on its way. */
+START_TEST(long_document)
+{
+    size_t n = 3u << 20;
+    char *line = malloc(n + 32);
+    const char *at = line;
+    struct buf out = BUF_INIT;
+    uint32_t x = 1;
+
+    memcpy(line, "{\"text\":\"", 9);
+    for (size_t i = 0; i < n; i++)
+        line[9 + i] = (char)('0' + (x = x * 1664525u + 1013904223u) % 59);
+    memcpy(line + 9 + n, "\"}", 3);
+    for (char *p = line + 9; p < line + 9 + n; p++)
+        if (*p == '\\')
+            *p = 'x';
+    coordinator_add(c, 1, &at, 1);
+    START(NULL_MODEL, "null,null");
+    output(&out);
+    ck_assert(has(&out, 0, "\"tokens\":3145728,\"bytes\":3145728,"));
+    ck_assert_uint_eq(c->plan[0].tokens_in, n);
+    buf_free(&out);
+    free(line);
+}
+END_TEST
+
 START_TEST(prefetches)
 {
     START(NULL_MODEL, "null", "--backend-options", "latency_us=1000");
@@ -667,6 +693,7 @@ int main(void)
     tcase_add_test(t, drain);
     tcase_add_test(t, second_sigterm_ends_at_once);
     tcase_add_test(t, ranks_die_with_the_supervisor);
+    tcase_add_test(t, long_document);
     tcase_add_test(t, prefetches);
     tcase_add_loop_test(t, poison_record, 0, 3);
     suite_add_tcase(suite, t);
