@@ -277,7 +277,7 @@ void core_worker_hello(struct core *c, uint64_t peer, const struct wire_msg *m)
     }
     welcome(c, w, m->seq, ptr, n_drop);
     c->want_grant = true;
-    core_wake_at(c, c->now_ms + c->config.lease_ms);
+    core_wake_at(c, c->now_ms); /* it is to be probed from now on */
 }
 
 /* ---- BEAT, RELEASE ------------------------------------------------------- */

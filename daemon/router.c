@@ -27,6 +27,7 @@
 #define STATUS_MS 5000         /* between status lines and watchdog pings */
 #define STUCK_MS 60000         /* a commit thread that shows nothing */
 #define POLL_MS 1000
+#define DROPPED_MS 1000 /* between lines about malformed messages */
 
 struct router {
     const struct router_config *config;
@@ -40,7 +41,9 @@ struct router {
     int signal_fd;
     uint64_t epoch;
     int64_t started_ms;
-    int64_t status_ms; /* next */
+    int64_t status_ms;  /* next */
+    uint64_t n_dropped; /* malformed messages since the last line about them */
+    int64_t dropped_ms; /* no further such line before */
     uint64_t gone[GONE_MAX];
     size_t n_gone;
     bool stopping;
@@ -183,6 +186,20 @@ static void on_message(struct router *r, uint64_t peer,
     }
 }
 
+/* Whoever reaches the socket may send rubbish; the log must not fill with it. */
+static void note_dropped(struct router *r, const struct err *err)
+{
+    int64_t now_ms = clock_now_ms();
+
+    r->n_dropped++;
+    if (now_ms < r->dropped_ms)
+        return;
+    r->dropped_ms = now_ms + DROPPED_MS;
+    log_warn("messages-dropped n=%" PRIu64 " last=\"%s\"", r->n_dropped,
+             err->text);
+    r->n_dropped = 0;
+}
+
 static void receive(struct router *r)
 {
     for (int i = 0; i < MESSAGES_PER_ROUND; i++) {
@@ -194,7 +211,7 @@ static void receive(struct router *r)
         if (got == 0)
             return;
         if (got < 0) {
-            log_warn("message-dropped error=\"%s\"", err.text);
+            note_dropped(r, &err);
             continue;
         }
         on_message(r, peer, &m);

@@ -533,6 +533,23 @@ START_TEST(probe_once_a_second)
 }
 END_TEST
 
+/* Nobody but core_deadline() wakes the loop: with a worker there it does so for
+ * every probe.
+ */
+START_TEST(deadline_follows_the_probes)
+{
+    world_tick(&w, 100000); /* nothing to wait for */
+    world_hello(&w, &anna, NULL, 0);
+    for (int i = 0; i < 5; i++) {
+        int64_t wait_ms = core_deadline(w.core) - w.now_ms;
+
+        ck_assert_int_le(wait_ms, PROBE_MS);
+        world_tick(&w, wait_ms > 0 ? wait_ms : 0);
+    }
+    ck_assert_uint_ge(world_count(&w, 1, WIRE_PROBE), 4);
+}
+END_TEST
+
 /* ---- results ------------------------------------------------------------- */
 
 START_TEST(committed_only_when_stored)
@@ -981,6 +998,7 @@ static void add_leases(Suite *s)
     tcase_add_test(t, unclaimed_lease_ends_after_the_grace);
     tcase_add_test(t, silent_worker_is_forgotten_and_may_come_back);
     tcase_add_test(t, probe_once_a_second);
+    tcase_add_test(t, deadline_follows_the_probes);
     suite_add_tcase(s, t);
 }
 
