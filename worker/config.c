@@ -272,6 +272,16 @@ static int take_option(struct config *c, int id, const char *arg,
     }
 }
 
+/* Whatever is wrong with the file is a matter of configuration. */
+static int load(const char *path, struct config *c, struct err *err)
+{
+    struct err cause = {0};
+
+    if (conf_load(path, keys, c, &cause) == 0)
+        return 0;
+    return err_set(err, ERR_CONFIG, "%s", cause.text);
+}
+
 /* What --help, --version and --config ask for comes before everything else, so
  * that the order of options does not matter. 1: nothing is left to do.
  */
@@ -299,7 +309,7 @@ static int first_pass(int argc, char **argv, struct config *c, struct err *err)
     if (optind < argc)
         return err_set(err, ERR_USAGE, "\"%s\" is not an option; see --help",
                        argv[optind]);
-    return path != NULL ? conf_load(path, keys, c, err) : 0;
+    return path != NULL ? load(path, c, err) : 0;
 }
 
 static int check(struct config *c, struct err *err)

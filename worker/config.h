@@ -43,8 +43,8 @@ enum config_action {
 };
 
 /* Fill from defaults, --config and the other options, which win. 0 and
- * *action, or -1: ERR_USAGE (text says what is wrong), ERR_CONFIG,
- * ERR_NOT_FOUND, ERR_IO. Free with config_free() either way.
+ * *action, or -1: ERR_USAGE (text says what is wrong), ERR_CONFIG (the file,
+ * too). Free with config_free() either way.
  */
 int config_read(int argc, char **argv, struct config *c,
                 enum config_action *action, struct err *err);

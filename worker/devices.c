@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,20 +76,6 @@ static size_t auto_ranks(const char *model)
     return n > 0 ? n : 1;
 }
 
-static void say_gpus(void)
-{
-    struct cuda_device gpu[1] = {0};
-    struct err err = {0};
-    int n = cuda_devices(gpu, 1, &err);
-
-    if (n > 0)
-        log_info("devices: %d GPU%s found (%s); this version has no CUDA"
-                 " engine yet: using cpu",
-                 n, n > 1 ? "s" : "", gpu[0].name);
-    else if (n < 0)
-        log_info("devices: the GPU driver fails (%s): using cpu", err.text);
-}
-
 static int add(struct devices *d, const char *engine, struct err *err)
 {
     if (d->n == DEVICES_MAX)
@@ -96,17 +84,71 @@ static int add(struct devices *d, const char *engine, struct err *err)
     return 0;
 }
 
-static int add_auto(const struct config *c, struct devices *d, struct err *err)
+static int add_cpus(const struct config *c, struct devices *d, struct err *err)
 {
     const struct config_model *m = c->models.item;
     size_t n = auto_ranks(m->path != NULL ? m->path : "");
 
-    say_gpus();
     while (n-- > 0) {
         if (add(d, "cpu", err) < 0)
             return -1;
     }
     return 0;
+}
+
+/* Every GPU, or every core where there is none that this engine can use. */
+static int add_auto(const struct config *c, struct devices *d, struct err *err)
+{
+    static const char *const name[] = {"cuda:0", "cuda:1", "cuda:2", "cuda:3",
+                                       "cuda:4", "cuda:5", "cuda:6", "cuda:7"};
+    const int most = (int)(sizeof name / sizeof *name);
+    struct cuda_device gpu[sizeof name / sizeof *name] = {0};
+    struct err why = {0};
+    int n = cuda_devices(gpu, most, &why);
+
+    if (n < 0)
+        log_info("devices: the GPU driver fails (%s): using cpu", why.text);
+    for (int i = 0; i < n && i < most; i++) {
+        if (!cuda_usable(&gpu[i]))
+            log_info("devices: %s (%s, sm_%d%d) is not used: kernels are built"
+                     " for sm_90",
+                     name[i], gpu[i].name, gpu[i].major, gpu[i].minor);
+        else if (add(d, name[i], err) < 0)
+            return -1;
+    }
+    return d->n > 0 ? 0 : add_cpus(c, d, err);
+}
+
+/* `name` is "cuda:K" with a K that exists. */
+static int add_cuda(const char *name, struct devices *d, struct err *err)
+{
+    struct err why = {.text = "no driver or no GPU"};
+    struct cuda_device gpu[64];
+    char *end;
+    long k = strtol(name + 5, &end, 10);
+    int n;
+
+    if (name[4] != ':' || end == name + 5 || *end != '\0' || k < 0 || k >= 64)
+        return err_set(err, ERR_CONFIG,
+                       "devices: \"%s\"; cuda:0, cuda:1, ... expected", name);
+    if (!cuda_built())
+        return err_set(err, ERR_CONFIG,
+                       "devices: %s: this program was built without CUDA"
+                       " (cmake -DSKEIN_CUDA=on); use cpu",
+                       name);
+    n = cuda_devices(gpu, 64, &why);
+    if (n <= 0)
+        return err_set(err, ERR_CONFIG, "devices: %s: %s; use cpu", name,
+                       why.text);
+    if (k >= n)
+        return err_set(err, ERR_CONFIG, "devices: %s: this host has %d GPU%s",
+                       name, n, n > 1 ? "s" : "");
+    if (!cuda_usable(&gpu[k]))
+        return err_set(err, ERR_CONFIG,
+                       "devices: %s is a %s (sm_%d%d); kernels are built for"
+                       " sm_90",
+                       name, gpu[k].name, gpu[k].major, gpu[k].minor);
+    return add(d, name, err);
 }
 
 static int add_named(const struct config *c, const char *name,
@@ -119,39 +161,57 @@ static int add_named(const struct config *c, const char *name,
     if (strcmp(name, "null") == 0)
         return add(d, "null", err);
     if (strncmp(name, "cuda", 4) == 0)
-        return err_set(err, ERR_CONFIG,
-                       "devices: %s: this version has no CUDA engine yet; use"
-                       " cpu",
-                       name);
+        return add_cuda(name, d, err);
     return err_set(err, ERR_CONFIG,
-                   "devices: \"%s\"; cpu, null or auto expected", name);
+                   "devices: \"%s\"; cuda:K, cpu, null or auto expected", name);
+}
+
+/* "cuda:0" and "cuda:1" compute the same bits; different engines do not. */
+static bool same_engine(const char *a, const char *b)
+{
+    size_t n = strcspn(a, ":");
+
+    return n == strcspn(b, ":") && strncmp(a, b, n) == 0;
+}
+
+static void choose_sizes(const struct config *c, struct devices *out)
+{
+    const bool null = same_engine(out->engine[0], "null");
+    const bool cuda = same_engine(out->engine[0], "cuda");
+    int32_t tokens = null ? 8192 : cuda ? 4096 : 1024;
+    int32_t slots = null ? 128 : cuda ? 256 : 64;
+
+    if (c->tokens_per_step != 0)
+        tokens = (int32_t)c->tokens_per_step;
+    if (c->slots != 0)
+        slots = (int32_t)c->slots;
+    out->tokens_per_step = tokens;
+    out->slots = slots;
+    /* A step of a large model takes a cpu minutes. */
+    out->stall_ms =
+        1000 * (c->stall_s != 0 ? c->stall_s : (null || cuda ? 30 : 300));
 }
 
 int devices_resolve(const struct config *c, struct devices *out,
                     struct err *err)
 {
     const struct config_model *m = c->models.item;
-    bool null;
 
     *out = (struct devices){0};
     for (size_t i = 0; i < c->devices.n; i++) {
         if (add_named(c, c->devices.item[i], out, err) < 0)
             return -1;
     }
-    null = strcmp(out->engine[0], "null") == 0;
     for (size_t i = 1; i < out->n; i++) {
-        if (strcmp(out->engine[i], out->engine[0]) != 0)
+        if (!same_engine(out->engine[i], out->engine[0]))
             return err_set(err, ERR_CONFIG,
                            "devices: %s and %s cannot be mixed: they compute"
                            " different bits",
                            out->engine[0], out->engine[i]);
     }
-    if (!null && (m->path == NULL || m->path[0] == '\0'))
+    if (!same_engine(out->engine[0], "null")
+        && (m->path == NULL || m->path[0] == '\0'))
         return err_set(err, ERR_CONFIG, "model %s: no path", m->name);
-    out->tokens_per_step = c->tokens_per_step != 0 ? (int32_t)c->tokens_per_step
-                                                   : (null ? 8192 : 1024);
-    out->slots = c->slots != 0 ? (int32_t)c->slots : (null ? 128 : 64);
-    /* A step of a large model takes a cpu minutes. */
-    out->stall_ms = 1000 * (c->stall_s != 0 ? c->stall_s : (null ? 30 : 300));
+    choose_sizes(c, out);
     return 0;
 }

@@ -10,7 +10,7 @@
 #include "worker/config.h"
 
 struct devices {
-    const char *engine[64]; /* [n] "cpu" or "null"; DEVICES_MAX */
+    const char *engine[64]; /* [n] "cpu", "null", "cuda:0"; DEVICES_MAX */
     size_t n;
     int32_t tokens_per_step;
     int32_t slots;

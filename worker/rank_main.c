@@ -39,13 +39,28 @@ static void notify(struct process *p)
     bell_ring(&p->group->bell, p->seg->set.notify_fd);
 }
 
-static int open_model(struct process *p, struct err *err)
+/* "cuda:1" with the options "compute=bf16" is "device=1,compute=bf16". */
+static struct backend *open_backend(const struct segment_settings *set,
+                                    const struct weights *w, struct err *err)
 {
-    const struct segment_settings *set = &p->seg->set;
     const struct backend_limits limits = {
         .slots = set->slots,
         .tokens_per_step = set->tokens_per_step,
     };
+    char options[sizeof set->options + sizeof set->engine + 16];
+
+    if (strcmp(set->engine, "null") == 0)
+        return backend_create(&backend_null, w, &limits, set->options, err);
+    if (strncmp(set->engine, "cuda:", 5) != 0)
+        return backend_create(&backend_cpu, w, &limits, set->options, err);
+    snprintf(options, sizeof options, "device=%s%s%s", set->engine + 5,
+             set->options[0] != '\0' ? "," : "", set->options);
+    return backend_create(&backend_cuda, w, &limits, options, err);
+}
+
+static int open_model(struct process *p, struct err *err)
+{
+    const struct segment_settings *set = &p->seg->set;
     uint8_t hash[HASH_BYTES];
     bool null = strcmp(set->engine, "null") == 0;
 
@@ -57,8 +72,7 @@ static int open_model(struct process *p, struct err *err)
     }
     if (vocab_open(set->engine, set->tokenizer, &p->tokenizer, err) < 0)
         return -1;
-    p->backend = backend_create(null ? &backend_null : &backend_cpu, p->weights,
-                                &limits, set->options, err);
+    p->backend = open_backend(set, p->weights, err);
     if (p->backend == NULL)
         return -1;
     if (!null && p->tokenizer != NULL
@@ -70,7 +84,7 @@ static int open_model(struct process *p, struct err *err)
                        set->model, p->backend->vocab);
     p->seg->vocab = p->backend->vocab;
     return fingerprint_compute(
-        p->backend, null ? "null" : "fp32", null ? NULL : hash,
+        p->backend, p->backend->compute, null ? NULL : hash,
         p->tokenizer != NULL ? tokenizer_hash(p->tokenizer) : NULL,
         p->seg->fingerprint, err);
 }

@@ -39,7 +39,7 @@ struct segment_settings {
     int group_fd;        /* the group segment */
     int wake_fd;         /* eventfd: wakes this rank */
     int notify_fd;       /* eventfd: wakes the supervisor */
-    char engine[16];     /* "cpu", "null" */
+    char engine[16];     /* "cpu", "null", "cuda:0" */
     char options[512];   /* of the backend */
     char model[PATH_MAX];
     char tokenizer[PATH_MAX]; /* "": none; null then has one of single bytes */

@@ -101,7 +101,7 @@ static const struct wrong {
     {{(char *)"extra", (char *)"--check-config"}, ERR_USAGE, "extra"},
     {{(char *)"--check-config", (char *)"--connect"}, ERR_USAGE, "--connect"},
     {{(char *)"--config", (char *)"/nonexistent.yaml"},
-     ERR_NOT_FOUND,
+     ERR_CONFIG,
      "/nonexistent.yaml"},
 };
 
