@@ -4,8 +4,8 @@
  *               ^                  |
  *               +---ended, released+
  *
- * A lease exists exactly while its shard is SHARD_LEASED in memory. Its token is
- * durable once `granting` is false. A lease without a worker was found at start
+ * A lease exists exactly while its shard is SHARD_LEASED in memory. Its token
+ * is durable once `granting` is false. A lease without a worker was found at start
  * and waits for its worker to come back.
  */
 #ifndef DAEMON_CORE_IMPL_H
@@ -143,7 +143,7 @@ void core_store_failed(struct core *c, struct core_job *j,
 struct core_job *core_job_add(struct core *c, struct job_image *image);
 struct core_job *core_job_find(const struct core *c, uint64_t id);
 void core_job_free(struct core_job *j);
-/* Let it end if it must: every shard done, or doomed, and nothing on its way. */
+/* Let it end if it must: every shard done, or doomed, and nothing under way. */
 void core_job_settle(struct core *c, struct core_job *j);
 /* Ask for the job's end; `peer` (0: nobody) is answered with JOBS. */
 void core_job_end(struct core *c, struct core_job *j, Skein__JobState state,

@@ -1,8 +1,8 @@
 /* daemon/db.h - one SQLite file: opened safely, its statements prepared once
  *
  * The only includer of sqlite3.h. One connection per file, exclusively locked.
- * Every failure names what could not be done; ERR_AGAIN: disk full, ERR_CORRUPT,
- * ERR_NOMEM, ERR_IO.
+ * Every failure names what could not be done; ERR_AGAIN: disk full,
+ * ERR_CORRUPT, ERR_NOMEM, ERR_IO.
  */
 #ifndef DAEMON_DB_H
 #define DAEMON_DB_H
@@ -52,7 +52,7 @@ int db_make_durable(struct db *d, struct err *err);
 /* sql[which], ready to bind; NULL when it cannot be prepared. */
 sqlite3_stmt *db_stmt(struct db *d, int which, struct err *err);
 
-/* Run the bound sql[which], which returns no rows. The rows it changed or -1. */
+/* Run the bound sql[which], which returns no rows: rows it changed, or -1. */
 int db_run(struct db *d, int which, struct err *err);
 
 /* "cannot <name of sql[which]>: ...". Returns -1. */

@@ -186,7 +186,7 @@ static void on_message(struct router *r, uint64_t peer,
     }
 }
 
-/* Whoever reaches the socket may send rubbish; the log must not fill with it. */
+/* Whoever reaches the socket may send rubbish; it must not fill the log. */
 static void note_dropped(struct router *r, const struct err *err)
 {
     int64_t now_ms = clock_now_ms();

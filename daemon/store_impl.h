@@ -7,7 +7,7 @@
 #include "daemon/db.h"
 #include "daemon/store.h"
 
-/* Columns both tables of jobs begin with: store_bind_job(), store_read_job(). */
+/* Columns both tables of jobs begin with; store_bind_job(), store_read_job() */
 #define JOB_COLUMNS                                                          \
     "id, request_id, spec, state, fingerprint, lines, records, rejected,"    \
     " cost, n_shards, submitted_unix_ms, started_unix_ms, finished_unix_ms," \

@@ -682,7 +682,7 @@ void xfers_message(struct xfers *x, uint64_t peer, const struct wire_msg *m,
     }
 }
 
-/* The window opens as the ingest digests; tell the sender, but not of crumbs. */
+/* The window opens as the ingest digests; tell the sender, crumbs excepted. */
 static void reopen(struct xfers *x, struct xfer *t)
 {
     uint64_t now_allowed = received(t) + window(t);

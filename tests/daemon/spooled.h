@@ -1,4 +1,4 @@
-/* tests/daemon/spooled.h - a real spool in a temporary folder, and jobs in it */
+/* tests/daemon/spooled.h - a real spool in a temporary folder, with jobs */
 #ifndef TESTS_DAEMON_SPOOLED_H
 #define TESTS_DAEMON_SPOOLED_H
 

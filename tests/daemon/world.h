@@ -1,8 +1,8 @@
 /* tests/daemon/world.h - everything around a core: a clock, a store, a network
  *
  * The store is a model: it holds what would be on disk and runs operations with
- * the rules of daemon/store_job.c, when the test says so. What the core sends is
- * encoded and decoded as on the wire, and kept.
+ * the rules of daemon/store_job.c, when the test says so. What the core sends
+ * is encoded and decoded as on the wire, and kept.
  */
 #ifndef TESTS_DAEMON_WORLD_H
 #define TESTS_DAEMON_WORLD_H
