@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "common/hash.h"
 #include "common/log.h"
@@ -16,7 +17,18 @@
 static int fail(const struct err *err)
 {
     fprintf(stderr, "skein-worker: %s\n", err->text);
-    return err->code;
+    return (int)err->code;
+}
+
+static int die_with_parent(struct err *err)
+{
+    pid_t parent = getppid();
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return err_set(err, ERR_OS, "prctl: %s", strerror(errno));
+    if (getppid() != parent)
+        return err_set(err, ERR_CANCELLED, "the starting process has ended");
+    return 0;
 }
 
 static int run(const struct config *c)
@@ -37,7 +49,7 @@ static int run(const struct config *c)
     }
     if (supervisor_run(c, &devices, &err) < 0) {
         log_error("exit: %s", err.text);
-        return err.code;
+        return (int)err.code;
     }
     log_info("exit: done");
     return 0;

@@ -254,7 +254,7 @@ int rank_main(int fd)
     p.seg = segment_map(fd, &err);
     if (p.seg == NULL) {
         log_error("start: %s", err.text);
-        return err.code;
+        return (int)err.code;
     }
     snprintf(name, sizeof name, "rank%" PRId32, p.seg->set.rank);
     log_init(name, (enum log_level)p.seg->set.log_level);
@@ -266,5 +266,5 @@ int rank_main(int fd)
     if (p.group != NULL)
         notify(&p);
     log_error("failed: %s", err.text);
-    return err.code;
+    return (int)err.code;
 }
