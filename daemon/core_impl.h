@@ -5,8 +5,8 @@
  *               +---ended, released+
  *
  * A lease exists exactly while its shard is SHARD_LEASED in memory. Its token
- * is durable once `granting` is false. A lease without a worker was found at start
- * and waits for its worker to come back.
+ * is durable once `granting` is false. A lease without a worker was found at
+ * start and waits for its worker to come back.
  */
 #ifndef DAEMON_CORE_IMPL_H
 #define DAEMON_CORE_IMPL_H
