@@ -37,9 +37,8 @@ static int run(const struct config *c)
     struct err err = {0};
 
     log_init("worker", (enum log_level)log_level_parse(c->log_level));
-    if (c->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-        return fail(
-            (err_set(&err, ERR_OS, "prctl: %s", strerror(errno)), &err));
+    if (c->die_with_parent && die_with_parent(&err) < 0)
+        return fail(&err);
     if (hash_init(&err) < 0 || devices_resolve(c, &devices, &err) < 0)
         return fail(&err);
     if (c->check) {
