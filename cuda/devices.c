@@ -36,3 +36,8 @@ int cuda_devices(struct cuda_device *out, int cap, struct err *err)
     }
     return count;
 }
+
+bool cuda_usable(const struct cuda_device *d)
+{
+    return d->major == 9; /* sm_90a code runs on Hopper alone */
+}

@@ -27,4 +27,7 @@ bool cuda_built(void);
  */
 int cuda_devices(struct cuda_device *out, int cap, struct err *err);
 
+/* Are the kernels of this build for this GPU? */
+bool cuda_usable(const struct cuda_device *d);
+
 #endif /* CUDA_DEVICES_H */

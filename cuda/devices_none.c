@@ -12,3 +12,9 @@ int cuda_devices(struct cuda_device *out, int cap, struct err *err)
     (void)err;
     return 0;
 }
+
+bool cuda_usable(const struct cuda_device *d)
+{
+    (void)d;
+    return false;
+}

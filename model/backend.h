@@ -137,6 +137,7 @@ struct backend {
     struct backend_limits limits;
     int32_t vocab;      /* V */
     size_t state_bytes; /* of backend_save() */
+    const char *compute; /* "fp32", "fp16", "bf16" or "null"; static */
 
     struct backend_guard *guard; /* of backend.c; create leaves it NULL */
 };
@@ -159,6 +160,8 @@ int backend_options(const char *options, const struct backend_option *option,
 
 extern const struct backend_ops backend_cpu;  /* fp32, oracle of CUDA tests */
 extern const struct backend_ops backend_null; /* no model: whole-system tests */
+/* In cuda/: create refuses (ERR_INVALID) in a program built without CUDA. */
+extern const struct backend_ops backend_cuda;
 
 /* Build a backend, upload the weights, zero every slot.
  *
@@ -166,6 +169,7 @@ extern const struct backend_ops backend_null; /* no model: whole-system tests */
  * options  backend-specific, "key=value,key=value" or NULL:
  *            null: model/backend_null.c lists its triggers
  *            cpu:  isa=auto|avx512|avx2|portable; the bits are the same
+ *            cuda: device=0.., compute=fp16|bf16|fp32; fp32 has cpu's bits
  *
  * Returns a backend for backend_destroy(), or NULL: ERR_INVALID (limits,
  * options), ERR_NOMEM (text gives needed and available bytes), ERR_CUDA.

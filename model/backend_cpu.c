@@ -436,6 +436,7 @@ static struct backend *cpu_create(const struct weights *w,
     }
     b->base.ops = &backend_cpu;
     b->base.limits = *limits;
+    b->base.compute = "fp32";
     if (fill(b, w, options, err) < 0) {
         cpu_destroy(&b->base);
         return NULL;

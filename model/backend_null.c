@@ -328,6 +328,7 @@ static struct backend *null_create(const struct weights *w,
         goto no_memory;
     n->base.ops = &backend_null;
     n->base.limits = *limits;
+    n->base.compute = "null";
     n->base.state_bytes = STATE_FLOATS * sizeof(float);
     if (read_options(n, options, err) < 0) {
         null_destroy(&n->base);

@@ -55,7 +55,7 @@ int tool_parse_ids(const char *text, int32_t vocab, struct ids *out,
 /* Logits of consecutive tokens from a backend with an empty state. */
 struct tool_forward;
 
-/* `backend`: "cpu" or "cpu:OPTIONS". */
+/* `backend`: "cpu", "cuda", either with ":OPTIONS" of model/backend.h. */
 struct tool_forward *tool_forward_begin(const struct weights *w,
                                         const char *backend, struct err *err);
 #define TOOL_FORWARD_ROWS 64 /* most tokens per call */

@@ -104,18 +104,24 @@ struct tool_forward *tool_forward_begin(const struct weights *w,
 {
     struct backend_limits limits = {
         .slots = 1, .tokens_per_step = TOOL_FORWARD_ROWS, .score_rows = 1};
-    const char *options = NULL;
+    const size_t name = strcspn(backend, ":");
+    const char *options = backend[name] == ':' ? backend + name + 1 : NULL;
+    const struct backend_ops *ops;
     struct tool_forward *f;
 
-    if (strncmp(backend, "cpu:", 4) == 0) {
-        options = backend + 4;
-    } else if (strcmp(backend, "cpu") != 0) {
-        err_set(err, ERR_USAGE, "there is no backend \"%.32s\", only cpu",
+    if (name == 3 && strncmp(backend, "cpu", name) == 0) {
+        ops = &backend_cpu;
+    } else if (name == 4 && strncmp(backend, "cuda", name) == 0) {
+        ops = &backend_cuda;
+    } else {
+        err_set(err, ERR_USAGE,
+                "there is no backend \"%.32s\", only cpu and"
+                " cuda",
                 backend);
         return NULL;
     }
     f = xcalloc(1, sizeof *f);
-    f->backend = backend_create(&backend_cpu, w, &limits, options, err);
+    f->backend = backend_create(ops, w, &limits, options, err);
     if (f->backend == NULL) {
         free(f);
         return NULL;

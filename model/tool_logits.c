@@ -1,12 +1,13 @@
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "model/tool.h"
 #include "proto/record.h"
 
 static const char help[] =
-    "Usage: skein-model logits MODEL --tokens 1,2,3 [--all] [--backend cpu]\n"
+    "Usage: skein-model logits MODEL --tokens 1,2,3 [--all] [--backend NAME]\n"
     "\n"
     "Runs the tokens through the model from an empty state and prints one "
     "JSON\n"
@@ -17,11 +18,14 @@ static const char help[] =
     "  --all            an array for each position, {\"logits\":[[...],...]}\n"
     "  --backend NAME   cpu (default), or cpu:isa=portable|avx2|avx512: the\n"
     "                   same bits, by other instructions\n"
+    "                   cuda, or cuda:device=1: a GPU, where there is one\n"
+    "  --compute TYPE   of cuda's products: fp16 (default), bf16, fp32 (the\n"
+    "                   bits of cpu)\n"
     "\n"
     "  skein-model logits rwkv7-0.1b.pth --tokens 0,510,1002 --all\n";
 
 struct options {
-    const char *model, *tokens, *backend;
+    const char *model, *tokens, *backend, *compute;
     bool all;
 };
 
@@ -32,6 +36,7 @@ static int parse_options(int argc, char **argv, struct options *o,
         {"tokens", required_argument, NULL, 't'},
         {"all", no_argument, NULL, 'a'},
         {"backend", required_argument, NULL, 'b'},
+        {"compute", required_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
@@ -39,13 +44,15 @@ static int parse_options(int argc, char **argv, struct options *o,
 
     *o = (struct options){.backend = "cpu"};
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "t:ab:h", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "t:ab:c:h", longs, NULL)) != -1) {
         if (c == 't')
             o->tokens = optarg;
         else if (c == 'a')
             o->all = true;
         else if (c == 'b')
             o->backend = optarg;
+        else if (c == 'c')
+            o->compute = optarg;
         else if (c == 'h')
             return TOOL_HELP;
         else
@@ -114,6 +121,7 @@ int tool_logits(int argc, char **argv, struct err *err)
 {
     struct tool_forward *f = NULL;
     struct weights *w = NULL;
+    struct buf backend = BUF_INIT;
     struct ids ids = {0};
     struct options o;
     int rc = parse_options(argc, argv, &o, err);
@@ -128,13 +136,18 @@ int tool_logits(int argc, char **argv, struct err *err)
     w = weights_open(o.model, err);
     if (w == NULL || tool_parse_ids(o.tokens, w->V, &ids, err) < 0)
         goto out;
-    f = tool_forward_begin(w, o.backend, err);
+    buf_adds(&backend, o.backend);
+    if (o.compute != NULL)
+        buf_addf(&backend, "%ccompute=%s",
+                 strchr(o.backend, ':') == NULL ? ':' : ',', o.compute);
+    f = tool_forward_begin(w, backend.data, err);
     if (f == NULL)
         goto out;
     rc = print_logits(f, &ids, w->V, o.all, err);
 out:
     tool_forward_end(f);
     weights_close(w);
+    buf_free(&backend);
     ids_free(&ids);
     return rc;
 }

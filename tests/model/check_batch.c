@@ -5,6 +5,9 @@
  * schedule that a seed draws: other instruction sets and step sizes, pieces of
  * any length in any order, slots changed by copy or save and load midway.
  * Every score, top-k list, logit, sampled token and final state must be equal.
+ *
+ * Usage: check_batch [ALONE TOGETHER...], each a backend with its options like
+ * cpu:isa=avx2 or cuda:compute=fp16; without them, cpu with all its kernels.
  */
 #include <check.h>
 
@@ -71,16 +74,38 @@ struct progress {
     int32_t slot, given, sampled;
 };
 
-static struct backend *open_backend(const char *isa, int32_t tokens_per_step)
+/* The first computes sequences alone, the others compute them together. */
+static const char *backends[1 + KERNEL_SETS_MAX];
+static int n_backend;
+
+static struct backend *open_backend(const char *name, int32_t tokens_per_step)
 {
-    char options[32];
+    const bool cuda = strncmp(name, "cuda", 4) == 0;
+    const char *options = strchr(name, ':');
     struct backend_limits limits = {SLOTS, tokens_per_step, 0};
     struct backend *b;
 
-    snprintf(options, sizeof options, "isa=%s", isa);
-    b = backend_create(&backend_cpu, weights, &limits, options, &err);
+    b = backend_create(cuda ? &backend_cuda : &backend_cpu, weights, &limits,
+                       options != NULL ? options + 1 : NULL, &err);
     ck_assert_msg(b != NULL, "%s", err.text);
     return b;
+}
+
+static void choose_backends(int argc, char **argv)
+{
+    static char name[KERNEL_SETS_MAX][32];
+    const struct cpu_kernels *set[KERNEL_SETS_MAX];
+    int n = kernel_sets(set);
+
+    backends[n_backend++] = "cpu:isa=portable";
+    for (int i = 0; i < n && argc == 1; i++) {
+        snprintf(name[i], sizeof name[i], "cpu:isa=%s", set[i]->name);
+        backends[n_backend++] = name[i];
+    }
+    for (int i = 1; i < argc && i <= KERNEL_SETS_MAX; i++) {
+        n_backend += i > 1;
+        backends[n_backend - 1] = argv[i];
+    }
 }
 
 /* A step under construction, big enough for any. */
@@ -202,7 +227,7 @@ static void keep_state(struct backend *b, struct progress *p)
 
 static void compute_alone(void)
 {
-    struct backend *b = open_backend("portable", 1);
+    struct backend *b = open_backend(backends[0], 1);
 
     for (int i = 0; i < SEQUENCES; i++) {
         struct progress p = {&sequences[i], &alone[i], i % SLOTS, 0, 0};
@@ -333,19 +358,18 @@ static void compute_together(struct backend *b, uint64_t *random)
 START_TEST(results_depend_on_the_sequence_alone)
 {
     static const int32_t sizes[] = {7, 64, 4096};
-    const struct cpu_kernels *set[KERNEL_SETS_MAX];
-    int n_set = kernel_sets(set);
     uint64_t random = 77 + (uint64_t)_i;
 
     weights = weights_random(&shapes[_i], 5, &err);
     ck_assert_msg(weights != NULL, "%s", err.text);
     make_sequences(&random);
     compute_alone();
-    for (int s = 0; s < n_set; s++) {
+    for (int k = 1; k < n_backend; k++) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            struct backend *b = open_backend(set[s]->name, sizes[i]);
+            struct backend *b = open_backend(backends[k], sizes[i]);
 
-            for (int round = 0; round < (s > 0 ? 3 : i == 0); round++)
+            for (int round = 0; round < (k == 1 && n_backend > 2 ? i == 0 : 3);
+                 round++)
                 compute_together(b, &random);
             backend_destroy(b);
         }
@@ -374,13 +398,14 @@ START_TEST(sequences_differ)
 }
 END_TEST
 
-int main(void)
+int main(int argc, char **argv)
 {
     Suite *s = suite_create("batch");
-    TCase *c = tcase_create("cpu");
+    TCase *c = tcase_create("alone and together");
     SRunner *r = srunner_create(s);
     int failed;
 
+    choose_backends(argc, argv);
     tcase_set_timeout(c, 120);
     suite_add_tcase(s, c);
     tcase_add_loop_test(c, results_depend_on_the_sequence_alone, 0,

@@ -1,0 +1,204 @@
+/* cuda/kernels.h - what the .cu files compute, as C sees it
+ *
+ * Every launcher enqueues on a stream and returns cudaGetLastError() of its
+ * launch. Pointers are device memory unless said otherwise. Matrices of rows
+ * are row-major and dense; C, and every K and N of a product, are multiples of
+ * 16 (padded with zeros where the model's are not).
+ *
+ * Arithmetic is fp32 in the CPU backend's order (cuda/math.cuh); only the inputs
+ * of products are narrower (enum narrow_type). An fp16 row whose largest value
+ * is 2^15 or more is scaled by a power of two that brings it below; its factor
+ * `up` undoes that, exactly, where the product is read. So a row never
+ * overflows by being narrowed, and depends on nothing but itself.
+ *
+ *   T rows of the step   P pieces   C channels   H heads of N   V vocabulary
+ */
+#ifndef CUDA_KERNELS_H
+#define CUDA_KERNELS_H
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum narrow_type {
+    NARROW_FP16,
+    NARROW_BF16,
+    NARROW_FP32,
+};
+
+static inline size_t narrow_size(enum narrow_type t)
+{
+    return t == NARROW_FP32 ? 4 : 2;
+}
+
+/* Input of a product: rows, and the factor of each row's results. */
+struct narrow_rows {
+    void *at;  /* [T][width] of the type */
+    float *up; /* [T] */
+};
+
+/* Result of a product, to be read as at[row][c] * up[row]. */
+struct wide_rows {
+    const float *at;
+    const float *up; /* NULL: 1 */
+};
+
+struct cuda_piece {
+    int32_t slot, first, n; /* first row, rows */
+};
+
+/* ---- embed.cu ---- */
+
+/* x[T][C] = emb[token[T]] */
+cudaError_t kernel_embed(int rows, int c, const int32_t *token,
+                         const float *emb, float *x, cudaStream_t s);
+
+/* x += y (+ bias), unless y.at is NULL; then, unless h is NULL,
+ * h = LN(x; weight, bias). h may be x.
+ */
+struct add_norm {
+    int rows, c;
+    float *x;              /* [rows][C] */
+    struct wide_rows y;    /* [rows][C] */
+    const float *y_bias;   /* [C] or NULL */
+    const float *weight;   /* [C] */
+    const float *bias;     /* [C] */
+    const int32_t *gather; /* h[i] = LN(x[gather[i]]), x unchanged; or NULL */
+    float *h;              /* [rows][C] */
+};
+cudaError_t kernel_add_norm(const struct add_norm *a, cudaStream_t s);
+#define ADD_NORM_C_MAX 12288 /* a row must fit shared memory */
+
+/* ---- mix.cu ---- */
+
+#define MIX_MAX 6
+
+/* Steps 4, 5 and 17: out[i] = h + (before - h) * x[i], where `before` is the row
+ * above, or the shift state of the slot that begins here.
+ */
+struct mix {
+    int rows, c, n;          /* n of the MIX_MAX are used */
+    const float *h;          /* [T][C] */
+    const int32_t *begins;   /* [T] slot of the piece that begins here or -1 */
+    const float *state;      /* slot 0's shift row */
+    size_t stride;           /* floats from slot to slot */
+    const float *x[MIX_MAX]; /* [C] each */
+    struct narrow_rows out[MIX_MAX];
+    enum narrow_type type;
+};
+cudaError_t kernel_mix(const struct mix *a, cudaStream_t s);
+
+/* The last row of every piece becomes its slot's shift state. */
+cudaError_t kernel_keep_shift(int pieces, int c, const struct cuda_piece *piece,
+                              const float *h, float *state, size_t stride,
+                              cudaStream_t s);
+
+/* ---- narrow.cu ---- */
+
+enum narrow_op {
+    NARROW_COPY,
+    NARROW_TANH,
+    NARROW_SIGMOID,
+    NARROW_RELU2
+};
+
+/* out = op(in), width a multiple of 16. */
+cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
+                          enum narrow_op op, enum narrow_type type,
+                          struct narrow_rows out, cudaStream_t s);
+
+/* out[rows][width] = in[rows][cols], zero beyond cols. *overflow becomes 1 when
+ * a finite weight does not fit fp16.
+ */
+cudaError_t kernel_narrow_weights(int64_t rows, int64_t cols, int64_t width,
+                                  const float *in, enum narrow_type type,
+                                  void *out, int32_t *overflow, cudaStream_t s);
+
+/* ---- wkv7.cu ---- */
+
+/* Steps 7 (from the decay logit), 8, 10-15 and the gate of 16, for all heads of
+ * all pieces. One thread owns a value channel and walks the keys in order, for
+ * one token as for thousands: prefill and decode have the same bits.
+ */
+struct wkv7 {
+    int pieces, c, h, n;
+    const struct cuda_piece *piece; /* [P] */
+    struct wide_rows r, w, k, v, a, g;
+    struct wide_rows mix_v; /* logit of the value residual; layer 0: NULL */
+    float *first_v;         /* [T][C] written by layer 0, read by the others */
+    const float *w0, *a0, *v0, *k_k, *k_a, *r_k, *weight, *bias; /* [C] */
+    float *state;  /* slot 0's S of the layer: [H][N key][N value] */
+    size_t stride; /* floats from slot to slot */
+    float *y;      /* [T][C] */
+};
+cudaError_t kernel_wkv7(const struct wkv7 *a, cudaStream_t s);
+bool kernel_wkv7_has(int n); /* is there a kernel for this head size? */
+
+/* ---- score.cu ---- */
+
+#define SCORE_COLS 512 /* columns reduced at a time, as HEAD_COLS of the CPU */
+
+struct score_part {
+    float max, sum; /* sum of exp(logit - max) */
+    int32_t best;   /* lowest id of max */
+    int32_t finite;
+};
+
+struct score_result {
+    float max, log_sum;
+    float target; /* logit of the target */
+    int32_t best;
+    int32_t finite;
+};
+
+/* Columns first..first+cols-1 of the logits of `rows` rows. */
+struct score {
+    int rows, cols, ld, first;
+    int n_part, vocab;
+    struct wide_rows logits;  /* [rows][ld] */
+    const float *bias;        /* [V] or NULL */
+    const int32_t *target;    /* [rows], -1: none */
+    const int32_t *whole;     /* [rows] row of `copy`, -1: none */
+    float *copy;              /* [..][V] */
+    struct score_part *part;  /* [rows][n_part] */
+    struct score_result *out; /* [rows]; here only .target is written */
+};
+cudaError_t kernel_score(const struct score *a, cudaStream_t s);
+/* After all columns: joins the parts of each row in ascending order. */
+cudaError_t kernel_score_join(int rows, int n_part,
+                              const struct score_part *part,
+                              struct score_result *out, cudaStream_t s);
+
+/* ---- product.cu ---- */
+
+/* y[m][n] = x[m][k] W[n][k]^T. fp32: one chain of fused multiply-adds, k
+ * ascending, the CPU's bits. fp16, bf16: one fp32 accumulator per output, k
+ * ascending in tensor-core steps of 16: the class that cuda/gemm.h holds
+ * library plans to.
+ */
+cudaError_t kernel_product(enum narrow_type type, int m, int n, int k,
+                           const void *w, const void *x, float *y,
+                           cudaStream_t s);
+
+/* Test data: row r has the values of row r % period. kind 0: uniform, 1: wide
+ * exponents, 2: cancelling.
+ */
+cudaError_t kernel_product_fill(enum narrow_type type, int64_t rows,
+                                int64_t width, int64_t period, uint32_t seed,
+                                int kind, void *out, cudaStream_t s);
+
+/* *differs becomes 1 unless y[r] has the bits of want[r % period] for all r. */
+cudaError_t kernel_product_compare(int64_t rows, int64_t width, int64_t period,
+                                   const float *y, const float *want,
+                                   int32_t *differs, cudaStream_t s);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* CUDA_KERNELS_H */

@@ -1,0 +1,282 @@
+#include "cuda/model.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda/arena.h"
+#include "cuda/cu.h"
+
+#define STAGE_FLOATS ((size_t)4 << 20)
+
+/* One walk over the weights counts, a second one loads. The first error stops
+ * the loading; the walk goes on.
+ */
+struct loader {
+    struct arena arena;
+    enum narrow_type type;
+    float *host, *stage; /* [stage_floats] in host and device memory */
+    size_t stage_floats;
+    int32_t *overflow; /* device */
+    cudaStream_t stream;
+    struct err *err;
+    bool failed;
+};
+
+static bool loading(const struct loader *l)
+{
+    return l->arena.base != NULL && !l->failed;
+}
+
+static const float *load_vector(struct loader *l, const struct weight *w)
+{
+    const size_t bytes = (size_t)(w->rows * w->cols) * sizeof(float);
+    float *to;
+
+    if (!weight_present(w))
+        return NULL;
+    to = arena_take(&l->arena, bytes);
+    if (loading(l)) {
+        weight_read(w, l->host);
+        l->failed =
+            CU(cudaMemcpy(to, l->host, bytes, cudaMemcpyHostToDevice), l->err)
+            < 0;
+    }
+    return to;
+}
+
+/* Rows first..first+n-1 of a weight, narrowed to `type` with zeros up to
+ * `width`.
+ */
+static void load_rows(struct loader *l, const struct weight *w, int64_t first,
+                      int64_t n, int64_t width, enum narrow_type type, char *to)
+{
+    const size_t bytes = (size_t)(n * w->cols) * sizeof(float);
+
+    if (!loading(l))
+        return;
+    weight_read_rows(w, first, n, l->host);
+    to += (size_t)(first * width) * narrow_size(type);
+    l->failed =
+        CU(cudaMemcpy(l->stage, l->host, bytes, cudaMemcpyHostToDevice), l->err)
+            < 0
+        || CU(kernel_narrow_weights(n, w->cols, width, l->stage, type, to,
+                                    l->overflow, l->stream),
+              l->err)
+               < 0
+        || CU(cudaStreamSynchronize(l->stream), l->err) < 0;
+}
+
+static void load_all_rows(struct loader *l, const struct weight *w,
+                          int64_t width, enum narrow_type type, char *to)
+{
+    const int64_t most = (int64_t)l->stage_floats / w->cols;
+
+    for (int64_t i = 0; i < w->rows && loading(l); i += most)
+        load_rows(l, w, i, w->rows - i < most ? w->rows - i : most, width, type,
+                  to);
+}
+
+/* Padded rows stay as the memory was cleared: zero. */
+static struct cuda_matrix load_matrix(struct loader *l, const struct weight *w)
+{
+    struct cuda_matrix m = {.n = cuda_pad(w->rows), .k = cuda_pad(w->cols)};
+    char *to =
+        arena_take(&l->arena, (size_t)m.n * (size_t)m.k * narrow_size(l->type));
+
+    m.at = to;
+    load_all_rows(l, w, m.k, l->type, to);
+    return m;
+}
+
+static void load_embedding(struct loader *l, struct cuda_model *m,
+                           const struct weights *w)
+{
+    const float *ln0_w = load_vector(l, &w->ln0_w);
+    const float *ln0_b = load_vector(l, &w->ln0_b);
+
+    m->emb = arena_take(&l->arena, (size_t)m->V * (size_t)m->C * sizeof(float));
+    load_all_rows(l, &w->emb, m->C, NARROW_FP32, (char *)m->emb);
+    if (loading(l) && ln0_w != NULL)
+        l->failed = CU(kernel_add_norm(&(struct add_norm){.rows = m->V,
+                                                          .c = m->C,
+                                                          .x = m->emb,
+                                                          .weight = ln0_w,
+                                                          .bias = ln0_b,
+                                                          .h = m->emb},
+                                       l->stream),
+                       l->err)
+                    < 0;
+}
+
+static void load_layer(struct loader *l, struct cuda_layer *to,
+                       const struct weights_layer *w, bool first)
+{
+    *to = (struct cuda_layer){
+        .ln1_w = load_vector(l, &w->ln1_w),
+        .ln1_b = load_vector(l, &w->ln1_b),
+        .ln2_w = load_vector(l, &w->ln2_w),
+        .ln2_b = load_vector(l, &w->ln2_b),
+        .x_r = load_vector(l, &w->x_r),
+        .x_w = load_vector(l, &w->x_w),
+        .x_k = load_vector(l, &w->x_k),
+        .x_v = load_vector(l, &w->x_v),
+        .x_a = load_vector(l, &w->x_a),
+        .x_g = load_vector(l, &w->x_g),
+        .w0 = load_vector(l, &w->w0),
+        .a0 = load_vector(l, &w->a0),
+        .k_k = load_vector(l, &w->k_k),
+        .k_a = load_vector(l, &w->k_a),
+        .r_k = load_vector(l, &w->r_k),
+        .ln_x_w = load_vector(l, &w->ln_x_w),
+        .ln_x_b = load_vector(l, &w->ln_x_b),
+        .output_bias = load_vector(l, &w->output_bias),
+        .ffn_x_k = load_vector(l, &w->ffn_x_k),
+        .w1 = load_matrix(l, &w->w1),
+        .w2 = load_matrix(l, &w->w2),
+        .a1 = load_matrix(l, &w->a1),
+        .a2 = load_matrix(l, &w->a2),
+        .g1 = load_matrix(l, &w->g1),
+        .g2 = load_matrix(l, &w->g2),
+        .receptance = load_matrix(l, &w->receptance),
+        .key = load_matrix(l, &w->key),
+        .value = load_matrix(l, &w->value),
+        .output = load_matrix(l, &w->output),
+        .ffn_key = load_matrix(l, &w->ffn_key),
+        .ffn_value = load_matrix(l, &w->ffn_value),
+    };
+    if (first) /* layer 0 has no value residual, whatever the file holds */
+        return;
+    to->v0 = load_vector(l, &w->v0);
+    to->v1 = load_matrix(l, &w->v1);
+    to->v2 = load_matrix(l, &w->v2);
+}
+
+static void load_all(struct loader *l, struct cuda_model *m,
+                     const struct weights *w)
+{
+    load_embedding(l, m, w);
+    for (int i = 0; i < m->L; i++)
+        load_layer(l, &m->layer[i], &w->layer[i], i == 0);
+    m->ln_out_w = load_vector(l, &w->ln_out_w);
+    m->ln_out_b = load_vector(l, &w->ln_out_b);
+    m->head = load_matrix(l, &w->head);
+    m->head_bias = load_vector(l, &w->head_bias);
+}
+
+static int check_shape(const struct weights *w, struct err *err)
+{
+    if (!kernel_wkv7_has(w->N) || w->C != w->H * w->N)
+        return err_set(err, ERR_INVALID,
+                       "head size %" PRId32 " (C %" PRId32 ", H %" PRId32
+                       "); 16, 32, 64 or 128 with C = H * N expected",
+                       w->N, w->C, w->H);
+    if (w->C > ADD_NORM_C_MAX)
+        return err_set(err, ERR_LIMIT,
+                       "%" PRId32 " channels; at most %d expected", w->C,
+                       ADD_NORM_C_MAX);
+    return 0;
+}
+
+static int rank_max(const struct weights *w)
+{
+    const int32_t rank[] = {w->rank_w, w->rank_a, w->rank_v, w->rank_g};
+    int32_t max = 1;
+
+    for (size_t i = 0; i < sizeof rank / sizeof *rank; i++)
+        max = rank[i] > max ? rank[i] : max;
+    return cuda_pad(max);
+}
+
+int cuda_model_plan(struct cuda_model *m, const struct weights *w,
+                    enum narrow_type type, struct err *err)
+{
+    struct loader count = {.type = type, .stage_floats = STAGE_FLOATS};
+
+    *m = (struct cuda_model){0};
+    if (check_shape(w, err) < 0)
+        return -1;
+    m->L = w->L;
+    m->C = w->C;
+    m->H = w->H;
+    m->N = w->N;
+    m->V = w->V;
+    m->F = cuda_pad(w->F);
+    m->rank_max = rank_max(w);
+    m->type = type;
+    m->layer = calloc((size_t)m->L, sizeof *m->layer);
+    if (m->layer == NULL)
+        return err_set(err, ERR_NOMEM, "no memory for the table of layers");
+    load_all(&count, m, w);
+    m->bytes = count.arena.used;
+    return 0;
+}
+
+static int check_overflow(const struct loader *l, struct err *err)
+{
+    int32_t overflow = 0;
+
+    if (CU(cudaMemcpy(&overflow, l->overflow, sizeof overflow,
+                      cudaMemcpyDeviceToHost),
+           err)
+        < 0)
+        return -1;
+    if (overflow != 0)
+        return err_set(err, ERR_INVALID,
+                       "a weight of this model is beyond fp16 (65504); use"
+                       " compute=bf16 or compute=fp32");
+    return 0;
+}
+
+/* Rows of the widest matrix must fit the stage, and any vector the host's. */
+static size_t stage_floats(const struct cuda_model *m)
+{
+    size_t widest = (size_t)(m->F > m->C ? m->F : m->C);
+
+    widest = (size_t)m->V > widest ? (size_t)m->V : widest;
+    return widest > STAGE_FLOATS ? widest : STAGE_FLOATS;
+}
+
+int cuda_model_load(struct cuda_model *m, const struct weights *w,
+                    cudaStream_t stream, struct err *err)
+{
+    struct loader l = {.type = m->type,
+                       .stage_floats = stage_floats(m),
+                       .stream = stream,
+                       .err = err};
+    const size_t bytes = l.stage_floats * sizeof(float);
+    void *stage = NULL, *overflow = NULL;
+    int rc = -1;
+
+    l.host = malloc(bytes);
+    if (l.host == NULL) {
+        err_set(err, ERR_NOMEM, "no memory to read weights into");
+        goto out;
+    }
+    if (CU(cudaMalloc(&m->memory, m->bytes), err) < 0
+        || CU(cudaMemset(m->memory, 0, m->bytes), err) < 0
+        || CU(cudaMalloc(&stage, bytes), err) < 0
+        || CU(cudaMalloc(&overflow, sizeof(int32_t)), err) < 0
+        || CU(cudaMemset(overflow, 0, sizeof(int32_t)), err) < 0
+        || CU(cudaDeviceSynchronize(), err) < 0)
+        goto out;
+    l.stage = stage;
+    l.overflow = overflow;
+    l.arena.base = m->memory;
+    load_all(&l, m, w);
+    if (!l.failed && CU(cudaStreamSynchronize(stream), err) == 0)
+        rc = check_overflow(&l, err);
+out:
+    (void)cudaFree(overflow);
+    (void)cudaFree(stage);
+    free(l.host);
+    return rc;
+}
+
+void cuda_model_finish(struct cuda_model *m)
+{
+    if (m->memory != NULL)
+        (void)cudaFree(m->memory);
+    free(m->layer);
+    *m = (struct cuda_model){0};
+}

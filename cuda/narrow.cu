@@ -1,0 +1,106 @@
+/* Elementwise functions on their way into a product: one block per row. */
+#include "cuda/narrow.cuh"
+
+#define THREADS 256
+
+template <int OP> static __device__ __forceinline__ float apply(float x)
+{
+    if (OP == NARROW_TANH)
+        return math_tanh(x);
+    if (OP == NARROW_SIGMOID)
+        return math_sigmoid(x);
+    if (OP == NARROW_RELU2) {
+        float q = math_max(0.0f, x); /* NaN stays NaN */
+
+        return q * q;
+    }
+    return x;
+}
+
+template <typename T, int OP>
+static __global__ void narrow_row(int width, struct wide_rows in,
+                                  struct narrow_rows out)
+{
+    __shared__ uint32_t scratch[32];
+    const float *from = in.at + (size_t)blockIdx.x * width;
+    T *to = (T *)out.at + (size_t)blockIdx.x * width;
+    float in_up = in.up != NULL ? in.up[blockIdx.x] : 1.0f;
+    float down = 1.0f, up = 1.0f;
+
+    if (narrow_scales<T>::yes && (OP == NARROW_COPY || OP == NARROW_RELU2)) {
+        uint32_t max = 0;
+
+        for (int i = threadIdx.x; i < width; i += blockDim.x) {
+            uint32_t m = narrow_magnitude(apply<OP>(from[i] * in_up));
+
+            max = m > max ? m : max;
+        }
+        narrow_factors(narrow_block_max(max, scratch), &down, &up);
+    }
+    for (int i = threadIdx.x; i < width; i += blockDim.x)
+        to[i] = narrow<T>(apply<OP>(from[i] * in_up) * down);
+    if (threadIdx.x == 0)
+        out.up[blockIdx.x] = up;
+}
+
+template <typename T>
+static void launch(int rows, int width, struct wide_rows in, enum narrow_op op,
+                   struct narrow_rows out, cudaStream_t s)
+{
+    if (op == NARROW_TANH)
+        narrow_row<T, NARROW_TANH><<<rows, THREADS, 0, s>>>(width, in, out);
+    else if (op == NARROW_SIGMOID)
+        narrow_row<T, NARROW_SIGMOID><<<rows, THREADS, 0, s>>>(width, in, out);
+    else if (op == NARROW_RELU2)
+        narrow_row<T, NARROW_RELU2><<<rows, THREADS, 0, s>>>(width, in, out);
+    else
+        narrow_row<T, NARROW_COPY><<<rows, THREADS, 0, s>>>(width, in, out);
+}
+
+extern "C" cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
+                                     enum narrow_op op, enum narrow_type type,
+                                     struct narrow_rows out, cudaStream_t s)
+{
+    if (type == NARROW_FP16)
+        launch<__half>(rows, width, in, op, out, s);
+    else if (type == NARROW_BF16)
+        launch<__nv_bfloat16>(rows, width, in, op, out, s);
+    else
+        launch<float>(rows, width, in, op, out, s);
+    return cudaGetLastError();
+}
+
+template <typename T>
+static __global__ void weights(int64_t rows, int64_t cols, int64_t width,
+                               const float *in, T *out, int32_t *overflow)
+{
+    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+         i < rows * width; i += (int64_t)gridDim.x * blockDim.x) {
+        int64_t row = i / width, col = i % width;
+        float x = col < cols ? in[row * cols + col] : 0.0f;
+
+        /* 65520 is the first that rounds to infinity. */
+        if (narrow_scales<T>::yes && fabsf(x) >= 65520.0f && !isinf(x))
+            *overflow = 1;
+        out[i] = narrow<T>(x);
+    }
+}
+
+extern "C" cudaError_t kernel_narrow_weights(int64_t rows, int64_t cols,
+                                             int64_t width, const float *in,
+                                             enum narrow_type type, void *out,
+                                             int32_t *overflow, cudaStream_t s)
+{
+    const int blocks = 1024;
+
+    if (type == NARROW_FP16)
+        weights<<<blocks, THREADS, 0, s>>>(rows, cols, width, in, (__half *)out,
+                                           overflow);
+    else if (type == NARROW_BF16)
+        weights<<<blocks, THREADS, 0, s>>>(rows, cols, width, in,
+                                           (__nv_bfloat16 *)out, overflow);
+    else
+        weights<<<blocks, THREADS, 0, s>>>(rows, cols, width, in, (float *)out,
+                                           overflow);
+    return cudaGetLastError();
+}
