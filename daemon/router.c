@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "daemon/commit.h"
 #include "daemon/core.h"
+#include "daemon/endpoint.h"
 #include "daemon/ingest.h"
 #include "daemon/spool.h"
 #include "daemon/store.h"
@@ -434,6 +435,10 @@ static int start(struct router *r, struct err *err)
     if (r->store == NULL || recover(r, err) < 0 || open_signals(r, err) < 0
         || start_threads(r, err) < 0)
         return -1;
+    for (size_t i = 0; i < r->config->n_listen; i++) {
+        if (endpoint_check(r->config->listen[i], err) < 0)
+            return -1;
+    }
     r->sock = sock_router(r->config->listen, r->config->n_listen, err);
     if (r->sock == NULL)
         return -1;
@@ -458,7 +463,11 @@ static void stop(struct router *r)
     ingest_pool_stop(r->pool);
     commit_stop(r->commit);
     xfers_destroy(r->xfers);
-    sock_close(r->sock);
+    if (r->sock != NULL) {
+        sock_close(r->sock);
+        for (size_t i = 0; i < r->config->n_listen; i++)
+            endpoint_remove(r->config->listen[i]);
+    }
     core_destroy(r->core);
     store_close(r->store);
     spool_close(r->spool);

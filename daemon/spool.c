@@ -54,6 +54,7 @@ struct spool *spool_open(const char *path, struct err *err)
         || file_remove_tree(s->staging, err) < 0
         || file_mkdirs(s->staging, err) < 0 || file_mkdirs(s->jobs, err) < 0
         || file_sync_dir(path, err) < 0) {
+        err->code = err->code == ERR_AGAIN ? ERR_AGAIN : ERR_IO;
         spool_close(s);
         return NULL;
     }

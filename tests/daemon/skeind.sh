@@ -70,6 +70,15 @@ expect 78 'loopback\|127.0.0.1' "$BIN/skeind" --spool "$dir/n" \
 start
 expect 75 'another coordinator' timeout 1 "$BIN/skeind" --spool "$dir/s" \
     --listen "ipc://$dir/b"
+# nor may another one take its socket away
+expect 69 'another process listens' timeout 5 "$BIN/skeind" --spool "$dir/u" \
+    --listen "ipc://$dir/a"
+echo keep >"$dir/file"
+expect 69 'no socket' timeout 5 "$BIN/skeind" --spool "$dir/u" \
+    --listen "ipc://$dir/file"
+grep -q keep "$dir/file" || { echo "FAIL: a file was overwritten"; failed=1; }
+expect 74 'proc' timeout 5 "$BIN/skeind" --spool /proc/nothing \
+    --listen "ipc://$dir/b"
 kill -HUP "$pid"
 sleep 0.2
 kill -0 "$pid" || { echo "FAIL: SIGHUP ended it"; failed=1; }
@@ -78,6 +87,7 @@ wait "$pid"
 status=$?
 pid=
 [ "$status" = 0 ] || { echo "FAIL: SIGTERM: exit $status"; failed=1; }
+[ ! -e "$dir/a" ] || { echo "FAIL: the socket was left behind"; failed=1; }
 
 # the lock goes with the process, however it ends
 start
