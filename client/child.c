@@ -23,7 +23,11 @@ extern char **environ;
 
 void child_init(struct child *c, const char *program, const char *log)
 {
+    struct stat st;
+
     *c = (struct child){.program = program, .log = xstrdup(log)};
+    if (stat(log, &st) == 0)
+        c->log_start = st.st_size;
     child_arg(c, program);
 }
 
@@ -116,7 +120,7 @@ int child_start(struct child *c, struct err *err)
                    c->program, strerror(ret));
 }
 
-void child_log_tail(const char *path, int lines, struct buf *out)
+void child_log_tail(const char *path, int64_t start, int lines, struct buf *out)
 {
     char text[TAIL_BYTES + 1];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -126,9 +130,11 @@ void child_log_tail(const char *path, int lines, struct buf *out)
 
     if (fd < 0)
         return;
-    if (fstat(fd, &st) == 0)
-        n = pread(fd, text, TAIL_BYTES,
-                  st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0);
+    if (fstat(fd, &st) == 0 && st.st_size > start) {
+        if (st.st_size - start > TAIL_BYTES)
+            start = st.st_size - TAIL_BYTES;
+        n = pread(fd, text, TAIL_BYTES, start);
+    }
     close(fd);
     if (n <= 0)
         return;
@@ -176,8 +182,9 @@ static int give_up(const struct child *c, int status, struct err *err)
         snprintf(how, sizeof how, "ended with status %d", WEXITSTATUS(status));
     if (hopeless(status))
         code = (enum err_code)WEXITSTATUS(status);
-    if (code == ERR_USAGE || code == ERR_NOT_FOUND)
-        code = ERR_CONFIG; /* theirs, not of this command or a job */
+    /* Of its files and options; here these codes would mean ours. */
+    if (code == ERR_USAGE || code == ERR_NOT_FOUND || code == ERR_INVALID)
+        code = ERR_CONFIG;
     return err_set(err, code, "%s %s%s; see %s", c->program, how,
                    hopeless(status) ? "" : " too often", c->log);
 }

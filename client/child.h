@@ -21,8 +21,9 @@ struct child {
     const char *program;       /* "skeind" */
     char *arg[CHILD_ARGS_MAX]; /* argv, malloc'ed, NULL-terminated */
     int n_arg;
-    char *log; /* path, malloc'ed */
-    pid_t pid; /* 0: not running */
+    char *log;         /* path, malloc'ed */
+    int64_t log_start; /* its size when this child was made */
+    pid_t pid;         /* 0: not running */
     int restarts;
     int64_t restart_at_ms; /* when not running */
 };
@@ -46,7 +47,10 @@ int child_watch(struct child *c, int64_t now_ms, struct err *err);
  */
 void child_stop(struct child *c, int64_t grace_ms);
 
-/* Append the last `lines` lines of a log, each after two spaces. */
-void child_log_tail(const char *path, int lines, struct buf *out);
+/* Append the last `lines` lines that were written to a log after offset `start`,
+ * each after two spaces.
+ */
+void child_log_tail(const char *path, int64_t start, int lines,
+                    struct buf *out);
 
 #endif /* CLIENT_CHILD_H */

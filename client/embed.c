@@ -194,7 +194,7 @@ void embed_failure(const struct embed *e, struct buf *out)
     if (e->failed == NULL)
         return;
     buf_addf(out, "the last lines of %s:\n", e->failed->log);
-    child_log_tail(e->failed->log, LOG_LINES, out);
+    child_log_tail(e->failed->log, e->failed->log_start, LOG_LINES, out);
 }
 
 void embed_stop(struct embed *e)

@@ -290,7 +290,7 @@ START_TEST(hopeless_ends_are_not_repeated)
     ck_assert_int_eq(watch("exit 78", &err), 1);
     ck_assert_int_eq(err.code, ERR_CONFIG);
     ck_assert_int_eq(watch("exit 65", &err), 1);
-    ck_assert_int_eq(err.code, ERR_INVALID);
+    ck_assert_int_eq(err.code, ERR_CONFIG); /* its files, not our input */
     ck_assert_int_eq(watch("exit 2", &err), 1);
     ck_assert_int_eq(err.code, ERR_CONFIG); /* not our command line */
     tear_down();
@@ -356,16 +356,21 @@ START_TEST(the_tail_of_a_log)
 
     set_up();
     log = file_join(dir, "log");
-    child_log_tail(log, 3, &b); /* a missing one has no lines */
+    child_log_tail(log, 0, 3, &b); /* a missing one has no lines */
     ck_assert_uint_eq(b.len, 0);
     for (int i = 0; i < 1000; i++)
         buf_addf(&text, "line %d\n", i);
     ck_assert_int_eq(file_replace(log, text.data, text.len, NULL), 0);
-    child_log_tail(log, 3, &b);
+    child_log_tail(log, 0, 3, &b);
     ck_assert_str_eq(b.data, "  line 997\n  line 998\n  line 999\n");
     buf_clear(&b);
+    child_log_tail(log, (int64_t)text.len - 9, 3, &b); /* of this run only */
+    ck_assert_str_eq(b.data, "  line 999\n");
+    buf_clear(&b);
+    child_log_tail(log, (int64_t)text.len, 3, &b);
+    ck_assert_uint_eq(b.len, 0);
     ck_assert_int_eq(file_replace(log, "only", 4, NULL), 0);
-    child_log_tail(log, 3, &b);
+    child_log_tail(log, 0, 3, &b);
     ck_assert_str_eq(b.data, "  only\n");
     buf_free(&b);
     buf_free(&text);
