@@ -18,8 +18,10 @@ export XDG_CONFIG_HOME=/nonexistent LC_ALL=C.UTF-8
 REAL_BIN=$(readlink -f "$BIN")
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/skein-e2e.XXXXXX")
 SOCK=ipc://$WORK/s
-PIDS=() # of what this script started and did not stop
+PIDS=()   # of what this script started and did not stop
+MOUNTS=() # to be unmounted at the end
 CHECKS=0
+PID='' STATUS='' SKEIND='' WORKER='' OUT='' ERR='' # set by functions below
 export XDG_RUNTIME_DIR=$WORK/runtime
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 cd "$WORK"
@@ -31,7 +33,8 @@ for program in skein skeind skein-worker; do
     fi
 done
 
-skein() { "$BIN/skein" "$@"; }
+# Nothing here takes minutes; a hang is a failure, 124.
+skein() { timeout -k 5 200 "$BIN/skein" "$@"; }
 say() { printf '%s: %s\n' "$NAME" "$*"; }
 
 fail() {
@@ -135,7 +138,7 @@ show_logs() {
 }
 
 cleanup() {
-    local status=$? pid
+    local status=$? pid mount
     trap - EXIT INT TERM
     set +e
     for pid in "${PIDS[@]:+${PIDS[@]}}"; do
@@ -163,6 +166,9 @@ cleanup() {
         show_logs
     fi
     cd /
+    for mount in "${MOUNTS[@]:+${MOUNTS[@]}}"; do
+        umount -l "$mount"
+    done
     if [ "${KEEP:-}" = 1 ]; then
         echo "kept: $WORK" >&2
     else
