@@ -78,13 +78,13 @@ static int run_fetch(const void *options, const char *word, bool errors,
     job = jobs_get(r, id, &reply, err);
     if (job == NULL)
         goto out;
-    if (output_open(&out, o->output, NULL, err) == 0
+    if (output_open(&out, o->output, false, err) == 0
         && fetch(r, job, errors, &out, err) == 0)
         status = 0;
     if (status == 0 && !o->common.quiet && job->prefix < job->shards)
         say_prefix(job);
     wire_free(&reply);
-    if (out.broken && o->output == NULL)
+    if (out.broken)
         status = STATUS_PIPE;
 out:
     output_close(&out);

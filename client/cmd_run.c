@@ -151,18 +151,12 @@ static int adopt_state(struct run *r, struct err *err)
     return got;
 }
 
+/* Our lock on the spool is a lock on the outputs, too. */
 static int open_outputs(struct run *r, struct err *err)
 {
-    char *results = file_join(r->plan.dir, "results.part");
-    char *errors = file_join(r->plan.dir, "errors.part");
-    int ret = -1;
-
-    if (output_open(&r->out, r->plan.output, results, err) == 0
-        && output_open(&r->errors, r->plan.errors, errors, err) == 0)
-        ret = 0;
-    free(errors);
-    free(results);
-    return ret;
+    if (output_open(&r->out, r->plan.output, true, err) < 0)
+        return -1;
+    return output_open(&r->errors, r->plan.errors, true, err);
 }
 
 static int start_processes(struct run *r, struct err *err)

@@ -110,6 +110,29 @@ static int job_name(const struct submit_options *o, const char *path,
     return 0;
 }
 
+/* "name" or "name@fingerprint", of which a beginning in hex suffices. */
+static int check_model(const char *model, struct err *err)
+{
+    const char *at = model != NULL ? strrchr(model, '@') : NULL;
+
+    if (model == NULL)
+        return err_set(err, ERR_USAGE,
+                       "which model? Give --model NAME (skein "
+                       "worker ls shows the names)");
+    if (strlen(model) > MODEL_NAME_BYTES_MAX || at == model
+        || !utf8_valid(model, strlen(model)))
+        return err_set(err, ERR_USAGE, "option --model: 1 to %d bytes of UTF-8",
+                       MODEL_NAME_BYTES_MAX);
+    if (at != NULL
+        && (at[1] == '\0' || strlen(at + 1) > 2 * HASH_BYTES
+            || strspn(at + 1, "0123456789abcdef") != strlen(at + 1)))
+        return err_set(err, ERR_USAGE,
+                       "option --model: after '@' a fingerprint "
+                       "is expected, up to %d digits of lower-case hex",
+                       2 * HASH_BYTES);
+    return 0;
+}
+
 static void say_submitted(const struct submit_options *o,
                           const struct submit_result *s)
 {
@@ -206,13 +229,8 @@ static int run_submit(const void *options, char *const *arg, int n_arg,
     int status = -1;
 
     (void)n_arg;
-    if (o->model == NULL)
-        return err_set(err, ERR_USAGE,
-                       "which model? Give --model NAME (skein "
-                       "worker ls shows the names)");
-    if (strlen(o->model) > MODEL_NAME_BYTES_MAX)
-        return err_set(err, ERR_USAGE, "option --model: at most %d bytes",
-                       MODEL_NAME_BYTES_MAX);
+    if (check_model(o->model, err) < 0)
+        return -1;
     if (job_name(o, arg[0], &name, err) < 0
         || (o->wait && interrupt_catch(err) < 0)
         || submit_open(arg[0], &in, err) < 0)

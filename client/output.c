@@ -13,46 +13,86 @@
 
 #define PENDING_BYTES (256u << 10) /* one write(2) each */
 
-/* The temporary of "dir/out" is "dir/.out.<pid>.part": hidden, and no two
- * commands share it.
+/* The temporary of "dir/out" is "dir/.out.part": hidden, and in the same file
+ * system. With the process id in it, no two commands share it.
  */
-static char *temporary_for(const char *path)
+static char *temporary_for(const char *path, bool alone)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
     struct buf b = BUF_INIT;
 
     buf_add(&b, path, (size_t)(name - path));
-    buf_addf(&b, ".%s.%ld.part", name, (long)getpid());
+    buf_addf(&b, ".%s.", name);
+    if (!alone)
+        buf_addf(&b, "%ld.", (long)getpid());
+    buf_adds(&b, "part");
     return b.data;
 }
 
-int output_open(struct output *o, const char *path, const char *temporary,
-                struct err *err)
+char *output_resolve(const char *path, struct err *err)
+{
+    struct stat st;
+    char *resolved;
+
+    if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode))
+        return xstrdup(path);
+    resolved = realpath(path, NULL);
+    if (resolved == NULL)
+        err_set(err, ERR_INVALID, "%s: is a symbolic link that leads nowhere",
+                path);
+    return resolved;
+}
+
+/* A device or a pipe, which a rename would replace by a file? */
+static bool is_special(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+int output_open(struct output *o, const char *path, bool alone, struct err *err)
 {
     *o = (struct output){.fd = STDOUT_FILENO};
     if (path == NULL || strcmp(path, "-") == 0)
         return 0;
-    if (file_is_dir(path)) {
-        o->fd = -1;
+    o->fd = -1;
+    if (file_is_dir(path))
         return err_set(err, ERR_INVALID, "%s: is a directory", path);
+    if (is_special(path)) {
+        o->path = xstrdup(path);
+        o->fd = open(path, O_WRONLY | O_CLOEXEC);
+    } else {
+        o->path = output_resolve(path, err);
+        if (o->path == NULL)
+            return -1;
+        o->temporary = temporary_for(o->path, alone);
+        o->fd =
+            open(o->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     }
-    o->path = xstrdup(path);
-    o->temporary = temporary ? xstrdup(temporary) : temporary_for(path);
-    o->fd = open(o->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (o->fd >= 0)
         return 0;
-    err_set(err, ERR_IO, "%s: cannot create: %s", o->temporary,
-            strerror(errno));
+    err_set(err, ERR_IO, "%s: cannot open: %s",
+            o->temporary ? o->temporary : o->path, strerror(errno));
+    free(o->temporary); /* not ours to remove */
+    o->temporary = NULL;
     output_close(o);
     return -1;
+}
+
+/* The name that failed, for messages. */
+static const char *name_of(const struct output *o)
+{
+    if (o->temporary != NULL)
+        return o->temporary;
+    return o->path != NULL ? o->path : "standard output";
 }
 
 static int fail(struct output *o, const char *what, struct err *err)
 {
     o->broken = errno == EPIPE;
-    return err_set(err, ERR_IO, "%s: %s: %s",
-                   o->path ? o->temporary : "standard output", what,
+    return err_set(err, ERR_IO, "%s: %s: %s", name_of(o), what,
                    strerror(errno));
 }
 
@@ -105,7 +145,7 @@ int output_commit(struct output *o, struct err *err)
 
     if (output_flush(o, err) < 0)
         return -1;
-    if (o->path == NULL)
+    if (o->temporary == NULL)
         return 0;
     if (fsync(o->fd) < 0)
         return fail(o, "cannot sync", err);
@@ -123,7 +163,7 @@ int output_commit(struct output *o, struct err *err)
 
 void output_close(struct output *o)
 {
-    if (o->path != NULL && o->fd >= 0)
+    if (o->fd >= 0 && o->fd != STDOUT_FILENO)
         close(o->fd);
     if (o->temporary != NULL)
         unlink(o->temporary);

@@ -2,8 +2,10 @@
  * only when it is complete
  *
  * A file is written under a temporary name beside its place and renamed by
- * output_commit(). Every failed write is an error (ERR_IO, and once only); a
- * reader that closed the pipe is ERR_IO with `broken` set, which callers end
+ * output_commit(). A symbolic link is followed, so that the file it names is
+ * replaced and not the link; what is not a regular file (a device, a pipe) is
+ * written to directly. Every failed write is an error (ERR_IO, and once only);
+ * a reader that closed the pipe is ERR_IO with `broken` set, which callers end
  * quietly, as programs in pipes do.
  */
 #ifndef CLIENT_OUTPUT_H
@@ -19,16 +21,21 @@
 struct output {
     int fd;          /* -1: nothing is open */
     char *path;      /* NULL: standard output */
-    char *temporary; /* the name it is written under */
+    char *temporary; /* the name it is written under; NULL: written in place */
     struct buf pending;
     uint64_t lines;
     bool broken; /* the reader of the pipe is gone */
 };
 
-/* path NULL or "-": standard output. `temporary` may be NULL: a name beside
- * `path`; it must be in the same file system.
+/* The file that `path` names: `path` itself, or where the symbolic link points;
+ * malloc'ed. NULL: ERR_INVALID, a link to nothing.
  */
-int output_open(struct output *o, const char *path, const char *temporary,
+char *output_resolve(const char *path, struct err *err);
+
+/* path NULL or "-": standard output. `alone`: nobody else writes this output,
+ * so the temporary has a fixed name, and one left by a crash is overwritten.
+ */
+int output_open(struct output *o, const char *path, bool alone,
                 struct err *err);
 
 /* One line; the newline is added. */

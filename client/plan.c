@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "client/interrupt.h"
+#include "client/output.h"
 #include "common/file.h"
 #include "proto/limits.h"
 #include "proto/record.h"
@@ -85,13 +86,17 @@ static int plan_paths(struct plan *p, struct err *err)
         return err_set(err, ERR_USAGE,
                        "the input must be a file, so that the "
                        "run can be resumed");
-    stem = plan_stem(o->output);
-    p->output = o->output;
+    p->output = output_resolve(o->output, err);
+    if (p->output == NULL)
+        return -1;
+    stem = plan_stem(p->output);
     p->dir = with_suffix(stem, ".skein");
     p->errors_given = o->errors != NULL;
-    p->errors = o->errors != NULL ? xstrdup(o->errors)
+    p->errors = o->errors != NULL ? output_resolve(o->errors, err)
                                   : with_suffix(stem, ".errors.jsonl");
     free(stem);
+    if (p->errors == NULL)
+        return -1;
     if (same_file(p->input_path, p->output)
         || same_file(p->input_path, p->errors)
         || same_file(p->output, p->errors))
@@ -138,6 +143,37 @@ static bool null_devices(const struct run_options *o)
     return o->devices != NULL && strncmp(o->devices, "null", 4) == 0;
 }
 
+/* Could this be a checkpoint? A look at the first bytes of a file (safetensors:
+ * a length, then JSON; torch: a zip) or the names in a directory; the worker
+ * reads it properly.
+ */
+static bool is_checkpoint(const char *path)
+{
+    static const char *const suffix[] = {".safetensors", ".pth", ".pt", ".bin"};
+    char head[9] = {0};
+    struct dirent *entry;
+    bool found = false;
+    DIR *dir = opendir(path);
+
+    if (dir == NULL) {
+        FILE *f = fopen(path, "re");
+
+        if (f != NULL && fread(head, 1, sizeof head, f) == sizeof head)
+            found = memcmp(head, "PK", 2) == 0 || head[8] == '{';
+        if (f != NULL)
+            fclose(f);
+        return found;
+    }
+    while (!found && (entry = readdir(dir)) != NULL) {
+        const char *dot = strrchr(entry->d_name, '.');
+
+        for (size_t i = 0; dot && i < sizeof suffix / sizeof *suffix; i++)
+            found = found || strcmp(dot, suffix[i]) == 0;
+    }
+    closedir(dir);
+    return found;
+}
+
 static bool wants_null(const struct run_options *o)
 {
     return null_devices(o)
@@ -168,6 +204,11 @@ static int plan_model(struct plan *p, struct err *err)
     if (access(resolved, R_OK) < 0)
         return err_set(err, ERR_CONFIG, "option --model: %s: %s", o->model,
                        strerror(errno));
+    if (!is_checkpoint(resolved))
+        return err_set(err, ERR_CONFIG,
+                       "option --model: %s: is no checkpoint "
+                       "(safetensors or torch .pth), nor a directory with one",
+                       o->model);
     p->state.model = xstrdup(resolved);
     p->model_name = cmd_basename(resolved);
     if (strlen(p->model_name) > MODEL_NAME_BYTES_MAX
@@ -313,6 +354,7 @@ int plan_make(const struct run_options *o, const char *input, struct plan *p,
 void plan_free(struct plan *p)
 {
     submit_close(&p->input);
+    free(p->output);
     free(p->errors);
     free(p->dir);
     free(p->model_name);

@@ -34,7 +34,7 @@ struct plan {
     const struct run_options *options;
     const char *input_path;
     struct submit_input input;
-    const char *output;
+    char *output;      /* links resolved: the spool stands beside the file */
     char *errors;      /* path of the error file */
     bool errors_given; /* named with -e: written even when it is empty */
     char *dir;         /* OUT.skein */

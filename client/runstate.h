@@ -3,7 +3,6 @@
  *
  *     OUT.skein/run.json     the settings that shape the results
  *     OUT.skein/spool/       the private coordinator's store
- *     OUT.skein/results.part, errors.part    the output being written
  *     OUT.skein/skeind.log, worker.log, endpoint
  *
  * The directory is locked while a run uses it (flock).

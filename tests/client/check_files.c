@@ -48,7 +48,7 @@ START_TEST(a_file_appears_when_committed)
     set_up();
     path = file_join(dir, "out");
     ck_assert_int_eq(file_replace(path, "old", 3, NULL), 0);
-    ck_assert_int_eq(output_open(&o, path, NULL, NULL), 0);
+    ck_assert_int_eq(output_open(&o, path, false, NULL), 0);
     ck_assert_int_eq(output_line(&o, "one", 3, NULL), 0);
     ck_assert_int_eq(output_line(&o, "", 0, NULL), 0);
     ck_assert_int_eq(output_flush(&o, NULL), 0);
@@ -69,7 +69,7 @@ START_TEST(what_is_not_committed_leaves_nothing)
 
     set_up();
     path = file_join(dir, "out");
-    ck_assert_int_eq(output_open(&o, path, NULL, NULL), 0);
+    ck_assert_int_eq(output_open(&o, path, false, NULL), 0);
     ck_assert_int_eq(output_line(&o, "one", 3, NULL), 0);
     output_close(&o);
     output_close(&o); /* twice does no harm */
@@ -108,6 +108,65 @@ START_TEST(a_closed_pipe_is_told_apart)
     ck_assert(o.broken);
     close(fd[1]);
     output_close(&o);
+}
+END_TEST
+
+START_TEST(a_link_is_followed)
+{
+    struct output o;
+    struct err err = {.code = ERR_NONE};
+    struct stat st;
+    char *path, *real;
+
+    set_up();
+    real = file_join(dir, "real");
+    path = file_join(dir, "link");
+    ck_assert_int_eq(symlink("real", path), 0);
+    ck_assert_int_eq(output_open(&o, path, true, &err), -1);
+    ck_assert_int_eq(err.code, ERR_INVALID); /* it leads nowhere yet */
+    ck_assert_int_eq(file_replace(real, "old", 3, NULL), 0);
+    ck_assert_int_eq(output_open(&o, path, true, NULL), 0);
+    ck_assert_int_eq(output_line(&o, "x", 1, NULL), 0);
+    ck_assert_int_eq(output_commit(&o, NULL), 0);
+    output_close(&o);
+    ck_assert_int_eq(lstat(path, &st), 0);
+    ck_assert(S_ISLNK(st.st_mode));
+    assert_content(real, "x\n");
+    free(path);
+    free(real);
+    tear_down();
+}
+END_TEST
+
+START_TEST(a_device_is_written_to_not_replaced)
+{
+    struct output o;
+    struct err err = {.code = ERR_NONE};
+    char *path;
+    struct stat st;
+
+    set_up();
+    path = file_join(dir, "null"); /* a link, in case this test is wrong */
+    ck_assert_int_eq(symlink("/dev/null", path), 0);
+    ck_assert_int_eq(output_open(&o, path, false, NULL), 0);
+    ck_assert_ptr_null(o.temporary);
+    ck_assert_int_eq(output_line(&o, "x", 1, NULL), 0);
+    ck_assert_int_eq(output_commit(&o, NULL), 0);
+    output_close(&o);
+    ck_assert_int_eq(stat("/dev/null", &st), 0);
+    ck_assert(S_ISCHR(st.st_mode));
+    free(path);
+    path = file_join(dir, "full");
+    ck_assert_int_eq(symlink("/dev/full", path), 0);
+    ck_assert_int_eq(output_open(&o, path, false, NULL), 0);
+    ck_assert_int_eq(output_line(&o, "x", 1, NULL), 0);
+    ck_assert_int_eq(output_commit(&o, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+    output_close(&o);
+    ck_assert_int_eq(stat("/dev/full", &st), 0);
+    ck_assert(S_ISCHR(st.st_mode));
+    free(path);
+    tear_down();
 }
 END_TEST
 
@@ -409,7 +468,8 @@ int main(void)
     return RUN_TESTS(
         "files", a_file_appears_when_committed,
         what_is_not_committed_leaves_nothing, a_full_disk_is_an_error,
-        a_closed_pipe_is_told_apart, what_was_recorded_is_read_back,
+        a_closed_pipe_is_told_apart, a_link_is_followed,
+        a_device_is_written_to_not_replaced, what_was_recorded_is_read_back,
         every_change_is_named, a_damaged_record_is_refused,
         only_one_run_at_a_time, the_stem_of_an_output,
         a_child_is_restarted_so_often, hopeless_ends_are_not_repeated,

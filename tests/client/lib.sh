@@ -51,7 +51,7 @@ says() {
     local text=$out
     checks=$((checks + 1))
     [ "$1" = stderr ] && text=$err
-    printf '%s\n' "$text" | grep -Eq -- "$2" ||
+    grep -Eq -- "$2" <<<"$text" ||
         fail "$3: $1 does not match /$2/: $text"
 }
 

@@ -41,6 +41,11 @@ says stderr 'nowhere' 'missing model'
 run "$skein" run in.jsonl -m null --tokenizer ./nowhere -o out.jsonl
 expect 78 'missing tokenizer'
 run "$skein" run in.jsonl -m in.jsonl -o out.jsonl
+expect 78 'no checkpoint'
+says stderr 'in.jsonl: is no checkpoint' 'no checkpoint'
+mkdir model
+printf 'PK not really a zip' >model/m.pth
+run "$skein" run in.jsonl -m model -o out.jsonl
 expect 78 'text without a tokenizer'
 says stderr 'in.jsonl:1: has text.*--tokenizer' 'text without a tokenizer'
 run "$skein" run in.jsonl -m null -o in.jsonl
@@ -51,7 +56,8 @@ run "$skein" run in.jsonl -m null -o nowhere/out.jsonl
 expect 74 'no folder for the output'
 run "$skein" run in.jsonl -m null -o /dev/null
 expect 2 'a device as output'
-same 'nothing was made' "$(ls)" in.jsonl
+rm -r model
+same 'nothing was made' "$(ls -A)" in.jsonl
 
 # ---- all lines fine
 lines 300 >in.jsonl
@@ -59,11 +65,21 @@ run "$skein" run in.jsonl -m null -o out.jsonl
 expect 0 'a good run'
 says stderr '^300 records answered, 0 errors, .* tok/s: out.jsonl$' 'summary'
 same 'stdout is empty' "$out" ''
-same 'only the output is there' "$(ls)" "$(printf 'in.jsonl\nout.jsonl')"
+same 'only the output is there' "$(ls -A)" "$(printf 'in.jsonl\nout.jsonl')"
 same 'ids in order' "$(jq -r .id out.jsonl | md5sum)" \
     "$(seq 1 300 | sed 's/^/r/' | md5sum)"
 nothing_left 'a good run'
 cp out.jsonl reference
+
+# ---- a symbolic link is followed
+mkdir big
+echo old >big/out.jsonl
+ln -s big/out.jsonl link.jsonl
+run "$skein" run in.jsonl -m null -o link.jsonl
+expect 0 'a link as output'
+[ -L link.jsonl ] || fail 'the link was replaced'
+cmp -s big/out.jsonl reference || fail 'the output behind the link differs'
+same 'nothing else is there' "$(ls -A big)" out.jsonl
 
 # ---- errors: the files, the statuses
 { lines 2; echo oops; echo; lines 3 | tail -1; } >bad.jsonl

@@ -113,6 +113,10 @@ same 'a closed pipe is no failure of the reader' "$(wc -l <first)" 1
 "$skein" results "$id" >/dev/full 2>stderr
 rc=$? out='' err=$(cat stderr)
 expect 74 'results to a full disk'
+ln -s /dev/null null
+run "$skein" results "$id" -o null
+expect 0 'results to a device'
+[ -L null ] && [ -c /dev/null ] || fail '-o replaced a device'
 mkdir closed
 echo precious >closed/out
 chmod 500 closed

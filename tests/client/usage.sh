@@ -88,6 +88,12 @@ says stderr 'always, if-empty, never' bos
 run "$skein" submit in.jsonl
 expect 2 'submit without a model'
 says stderr '--model' 'submit without a model'
+run "$skein" submit in.jsonl -m 'x@yz'
+expect 2 'a fingerprint that is not hex'
+says stderr "after '@' a fingerprint" 'a fingerprint that is not hex'
+run "$skein" submit in.jsonl -m $'x\xff'
+expect 2 'a model that is not UTF-8'
+says stderr '--model' 'a model that is not UTF-8'
 run "$skein" submit -m x
 expect 2 'submit without a file'
 run "$skein" submit a b -m x
