@@ -6,6 +6,7 @@
 
 /* Each prints a table and returns 0, or -1. */
 int bench_cpu(int argc, char **argv, struct err *err);
+int bench_engine(int argc, char **argv, struct err *err);
 int bench_null(int argc, char **argv, struct err *err);
 
 /* CPU time of this thread in seconds: what others on the host use does not

@@ -17,6 +17,10 @@ static const struct command {
      "BLAS\n"
      "    needs for the same products. Without MODEL: examples/model and a\n"
      "    random model of the 0.1B shape.\n"},
+    {"engine", bench_engine,
+     "engine [--compute fp16|bf16|fp32] [--shape 0.1B|1.5B] [MODEL]\n"
+     "    Score and decode on a GPU. Without MODEL: random models of both "
+     "shapes.\n"},
     {"null", bench_null,
      "null\n"
      "    Score rows per second of the null backend.\n"},
