@@ -79,13 +79,13 @@ start_skeind() {
 
 # start_worker NAME [OPTION...]: pid in $WORKER. With no --model: the null one.
 start_worker() {
-    local name=$1 model=(--model null=null --devices null) option
+    local name=$1 null_model=(--model null=null --devices null) option
     shift
     for option in "$@"; do
-        [ "$option" = --model ] && model=()
+        [ "$option" = --model ] && null_model=()
     done
     start "$name" "$BIN/skein-worker" --connect "$SOCK" --name "$name" \
-        "${model[@]:+${model[@]}}" "$@"
+        "${null_model[@]:+${null_model[@]}}" "$@"
     WORKER=$PID
 }
 

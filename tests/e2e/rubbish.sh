@@ -32,7 +32,7 @@ to_tcp() { cat >"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null
 to_ipc() {
     python3 -c 'import socket, sys
 s = socket.socket(socket.AF_UNIX)
-s.settimeout(2)
+s.settimeout(0.2)
 s.connect(sys.argv[1])
 try:
     s.sendall(sys.stdin.buffer.read())
@@ -176,7 +176,7 @@ mkdir -p directory.jsonl
 expect 65 skein run -q directory.jsonl -m null -d null -o out.jsonl
 says "$ERR" 'directory.jsonl'
 printf 'not a model' >bad.safetensors
-expect 65 skein run -q in.jsonl -m bad.safetensors -d cpu -o out.jsonl \
+expect 78 skein run -q in.jsonl -m bad.safetensors -d cpu -o out.jsonl \
     --tokenizer "$SRC/examples/model/rwkv_vocab_demo.txt"
 says "$ERR" 'bad.safetensors'
 nothing_runs
