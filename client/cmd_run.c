@@ -123,6 +123,9 @@ struct run {
     uint64_t tokens_before; /* of earlier runs, at that time */
     uint64_t answered;
     int64_t leased_ms; /* when some shard was last seen leased */
+    uint64_t moved;    /* answered records when they last grew, ... */
+    int64_t moved_ms;  /* ... or the last look at the coordinator's health */
+    bool said_full;
 };
 
 /* Is this the continuation of an earlier run? Its request id and time are kept,
@@ -282,6 +285,42 @@ static int check_fingerprint(struct run *r, const Skein__JobInfo *job,
                    "over");
 }
 
+/* When nothing moves, the disk may be full: the coordinator goes on by itself
+ * as soon as there is room, but somebody has to make it.
+ */
+static int check_health(struct run *r, const Skein__JobInfo *job,
+                        struct err *err)
+{
+    Skein__ServerQuery q = SKEIN__SERVER_QUERY__INIT;
+    int64_t now = clock_now_ms();
+    struct wire_msg m;
+    bool full;
+
+    if (job->answered != r->moved || r->moved_ms == 0) {
+        r->moved = job->answered;
+        r->moved_ms = now;
+    }
+    if (now - r->moved_ms < STUCK_MS)
+        return 0;
+    r->moved_ms = now;
+    if (rpc_call(r->rpc, WIRE_SERVER_QUERY, &q.base, WIRE_SERVER, &m, err) < 0)
+        return -1;
+    full = strcmp(m.server->health, "ok") != 0;
+    wire_free(&m);
+    if (full == r->said_full)
+        return 0;
+    r->said_full = full;
+    progress_clear(&r->screen);
+    if (full)
+        fprintf(stderr,
+                "%s cannot be written, its disk is probably full: "
+                "waiting for room (Ctrl-C keeps what is done)\n",
+                r->plan.dir);
+    else
+        fputs("there is room again: going on\n", stderr);
+    return 0;
+}
+
 /* Until the job is over and everything is fetched: the last state of the job,
  * owned by `reply`.
  */
@@ -297,7 +336,7 @@ static const Skein__JobInfo *follow(struct run *r, struct wire_msg *reply,
 
         if (job == NULL)
             return NULL;
-        if (first)
+        if (first && r->job.existing)
             r->tokens_before = job->tokens_in + job->tokens_out;
         first = false;
         r->answered = job->answered;
@@ -309,7 +348,7 @@ static const Skein__JobInfo *follow(struct run *r, struct wire_msg *reply,
             progress_note(&r->screen, "loading the model ...");
         else
             progress_show(&r->screen, job, clock_now_ms());
-        if (check_fingerprint(r, job, err) < 0)
+        if (check_fingerprint(r, job, err) < 0 || check_health(r, job, err) < 0)
             goto fail;
         wire_free(reply);
         pause = r->fetched > before ? JOBS_POLL_FIRST_MS / 2 : pause * 3 / 2;
@@ -357,13 +396,16 @@ static void say_summary(const struct run *r, const Skein__JobInfo *job)
     char count[16], rate[16];
 
     progress_count((double)tokens, count);
-    progress_count((double)(tokens - r->tokens_before)
-                       / (seconds > 0.001 ? seconds : 0.001),
-                   rate);
-    fprintf(stderr,
-            "%llu records answered, %llu errors, %s tokens, %s tok/s: %s",
+    fprintf(stderr, "%llu records answered, %llu errors, %s tokens",
             (unsigned long long)r->out.lines,
-            (unsigned long long)r->errors.lines, count, rate, r->plan.output);
+            (unsigned long long)r->errors.lines, count);
+    if (tokens > r->tokens_before) { /* a resumed run may find all of it done */
+        progress_count((double)(tokens - r->tokens_before)
+                           / (seconds > 0.001 ? seconds : 0.001),
+                       rate);
+        fprintf(stderr, ", %s tok/s", rate);
+    }
+    fprintf(stderr, ": %s", r->plan.output);
     if (r->errors.lines > 0)
         fprintf(stderr, ", errors in %s", r->plan.errors);
     fputc('\n', stderr);
@@ -445,6 +487,12 @@ static int clean_up(struct run *r, int status, struct err *err)
         free(spool);
         free(record);
     }
+    if (status < 0 && !interrupted && r->answered > 0
+        && err->code != ERR_CONFLICT)
+        fprintf(stderr,
+                "%llu records are answered and kept in %s; the same command "
+                "resumes\n",
+                (unsigned long long)r->answered, r->plan.dir);
     if (interrupted)
         fprintf(stderr,
                 "interrupted; the same command resumes (%llu records "

@@ -14,6 +14,8 @@
 #include "common/hash.h"
 #include "proto/limits.h"
 
+#define BUSY_MS 30000 /* of refusals before they are the answer */
+
 enum phase {
     PHASE_BEGIN, /* BEGIN is repeated until GO says where to start */
     PHASE_SEND,
@@ -36,7 +38,8 @@ struct sender {
     uint64_t begin_seq; /* of the last BEGIN */
     int64_t repeat_at;  /* when to say BEGIN or END again */
     int64_t give_up_at;
-    uint8_t *chunk; /* [CHUNK_BYTES_MAX] */
+    int64_t busy_since; /* 0: the last answer was no refusal */
+    uint8_t *chunk;     /* [CHUNK_BYTES_MAX] */
 };
 
 /* Copy a pipe to a file that has no name, so that nothing can be left behind.
@@ -229,6 +232,7 @@ static int on_go(struct sender *s, uint64_t seq, const Skein__XferGo *go,
                        (unsigned long long)go->offset,
                        (unsigned long long)s->hashed);
     s->moved_seq = rpc_seq(s->rpc);
+    s->busy_since = 0;
     if (go->offset == s->in->size)
         return s->phase == PHASE_END ? 0 : finish_sending(s, now, err);
     s->phase = PHASE_SEND;
@@ -249,7 +253,7 @@ static int on_ack(struct sender *s, const Skein__XferAck *ack, int64_t now,
     return send_chunks(s, err);
 }
 
-/* ERR_AGAIN: the coordinator is busy. ERR_NOT_FOUND: it does not know this
+/* ERR_AGAIN: the coordinator is busy, or its disk is full. ERR_NOT_FOUND: it does not know this
  * transfer (it restarted), which it says for every chunk still under way. Both
  * mean to begin again; anything else is the end.
  */
@@ -261,6 +265,10 @@ static int on_error(struct sender *s, uint64_t seq, const Skein__Error *e,
     if (e->code == ERR_NOT_FOUND && seq != 0 && seq < s->begin_seq)
         return 0;
     if (e->code != ERR_AGAIN && e->code != ERR_NOT_FOUND)
+        return rpc_error(e, err);
+    if (s->busy_since == 0)
+        s->busy_since = now;
+    if (now - s->busy_since >= BUSY_MS)
         return rpc_error(e, err);
     s->phase = PHASE_BEGIN;
     s->repeat_at = now + e->retry_ms;
