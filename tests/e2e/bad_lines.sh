@@ -3,7 +3,7 @@
 #
 # Every line ends as exactly one answer or one error that names it; the good
 # answers are those of the good lines alone.
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # line number, code, field of every bad line

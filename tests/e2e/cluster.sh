@@ -2,7 +2,7 @@
 # tests/e2e/cluster.sh - a coordinator, two workers and every client command
 #
 # What they print, with and without --json, and their exit statuses.
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # json FILTER WANT WHAT: of the last output, which must be one JSON value

@@ -6,7 +6,7 @@
 # First the demo model with all kinds of records, then, when ../shared is there,
 # 500 lambada lines as token ids with the `tiny` model, whose log-probabilities
 # must also be within 1e-4 of float64 (lambada_tiny.jsonl).
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # sorted FILE: its lines in the order of their ids

@@ -5,7 +5,7 @@
 # is killed and started again ten times: while the job is submitted, while it is
 # computed, while its results are read. Nothing that was acknowledged is lost,
 # nothing is done twice, and the output is that of an undisturbed run.
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 LINES=${LINES_OF_JOB:-20000}

@@ -5,7 +5,7 @@
 # two ranks, ten kills while it runs; then a smaller one on the cpu backend. The
 # output must be that of an undisturbed run. SEED=N repeats the choices, though
 # not the scheduling.
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 LINES=${LINES_OF_JOB:-20000}

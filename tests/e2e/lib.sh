@@ -23,6 +23,10 @@ MOUNTS=() # to be unmounted at the end
 CHECKS=0
 PID='' STATUS='' SKEIND='' WORKER='' OUT='' ERR='' # set by functions below
 export XDG_RUNTIME_DIR=$WORK/runtime
+# In a sanitizer build every report of any process is a failure.
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$WORK/sanitizer
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}log_path=$WORK/sanitizer
+export TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$WORK/sanitizer
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 cd "$WORK"
 
@@ -138,7 +142,7 @@ show_logs() {
 }
 
 cleanup() {
-    local status=$? pid mount
+    local status=$? pid mount log
     trap - EXIT INT TERM
     set +e
     for pid in "${PIDS[@]:+${PIDS[@]}}"; do
@@ -161,6 +165,11 @@ cleanup() {
             "$(tr '\0' ' ' <"/proc/$pid/cmdline")" >&2
         kill -KILL "$pid" 2>/dev/null
         [ "$status" = 0 ] && status=1
+    done
+    for log in "$WORK"/sanitizer.*; do
+        [ -s "$log" ] || continue
+        head -n 40 "$log" >&2
+        status=1
     done
     if [ "$status" != 0 ] && [ "$status" != 77 ]; then
         show_logs

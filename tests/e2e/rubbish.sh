@@ -3,7 +3,7 @@
 #
 # Whatever comes in from outside: a clear error on the spot, the right exit
 # status, and programs that go on.
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 records 200 >in.jsonl
@@ -11,7 +11,10 @@ expect 0 skein run -q in.jsonl -m null -d null -o want.jsonl
 
 # ---- garbage on the wire ----
 
-port=$((20000 + RANDOM % 20000))
+port=$(python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
 start_skeind --listen "tcp://127.0.0.1:$port"
 start_worker w1
 wait_ready 1

@@ -2,7 +2,7 @@
 # tests/e2e/run_null.sh - `skein run` from end to end, with the null backend
 #
 # Order, exit statuses, files, resuming, --fresh, nothing left behind.
-# shellcheck source=tests/e2e/lib.sh
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 run() { skein run -q -m null -d null "$@"; }
 
