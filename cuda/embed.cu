@@ -2,7 +2,7 @@
 #include "cuda/kernels.h"
 #include "cuda/math.cuh"
 
-#define THREADS 256
+#define THREADS 128
 
 static __global__ void embed(int c, const int32_t *token, const float *emb,
                              float *x)
@@ -28,18 +28,22 @@ static __device__ void load_row(const struct add_norm &a, float *row)
         (size_t)(a.gather != NULL ? a.gather[blockIdx.x] : blockIdx.x) * a.c;
     float up = a.y.at != NULL && a.y.up != NULL ? a.y.up[blockIdx.x] : 1.0f;
 
-    for (int i = threadIdx.x; i < a.c; i += blockDim.x) {
-        float x = a.x[at + i];
+    for (int i = 4 * threadIdx.x; i < a.c; i += 4 * blockDim.x) {
+        float x[4], y[4];
 
+        math_load4(a.x + at + i, x);
         if (a.y.at != NULL) {
-            float y = a.y.at[at + i] * up;
-
-            if (a.y_bias != NULL)
-                y = y + a.y_bias[i];
-            x = x + y;
-            a.x[at + i] = x;
+            math_load4(a.y.at + at + i, y);
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                y[j] = y[j] * up;
+                if (a.y_bias != NULL)
+                    y[j] = y[j] + a.y_bias[i + j];
+                x[j] = x[j] + y[j];
+            }
+            math_store4(a.x + at + i, x);
         }
-        row[i] = x;
+        math_store4(row + i, x);
     }
 }
 
@@ -50,10 +54,12 @@ static __device__ void moments(const float *row, int c, float *mean,
     const int lane = threadIdx.x & 15;
     float sum = 0.0f, m;
 
+#pragma unroll 16
     for (int i = lane; i < c; i += 16)
         sum = sum + row[i];
     m = math_sum16(sum) / (float)c;
     sum = 0.0f;
+#pragma unroll 16
     for (int i = lane; i < c; i += 16) {
         float d = row[i] - m;
 
@@ -66,7 +72,7 @@ static __device__ void moments(const float *row, int c, float *mean,
 
 static __global__ void add_norm(struct add_norm a)
 {
-    extern __shared__ float row[];
+    extern __shared__ __align__(16) float row[];
     __shared__ float mean, scale;
     float *to = a.h + (size_t)blockIdx.x * a.c;
 
@@ -84,8 +90,17 @@ static __global__ void add_norm(struct add_norm a)
         }
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < a.c; i += blockDim.x)
-        to[i] = math_fma((row[i] - mean) * scale, a.weight[i], a.bias[i]);
+    for (int i = 4 * threadIdx.x; i < a.c; i += 4 * blockDim.x) {
+        float x[4], weight[4], bias[4];
+
+        math_load4(row + i, x);
+        math_load4(a.weight + i, weight);
+        math_load4(a.bias + i, bias);
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            x[j] = math_fma((x[j] - mean) * scale, weight[j], bias[j]);
+        math_store4(to + i, x);
+    }
 }
 
 extern "C" cudaError_t kernel_add_norm(const struct add_norm *a, cudaStream_t s)

@@ -7,7 +7,8 @@
  * device, graphs, overlap.)
  *
  * Options: device=K; compute=fp16|bf16|fp32, the type of the products' inputs.
- * With fp32 every result has the bits of the CPU backend.
+ * With fp32 every result has the bits of the CPU backend. split=N: up to how
+ * many blocks the recurrence uses the kernel for few (cuda/wkv7.cu).
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include "cuda/plan.h"
 #include "model/backend.h"
 
+#define SPLIT_MAX 512    /* struct wkv7 */
 #define PIECES_MAX 65535 /* blocks of a grid's second dimension */
 
 enum {
@@ -50,7 +52,7 @@ struct product {
 
 struct cuda_backend {
     struct backend base;
-    int device;
+    int device, split_max;
     cudaStream_t stream;
     struct cuda_model m;
     struct gemm *gemm;
@@ -227,6 +229,7 @@ static int recur(struct cuda_backend *b, const struct cuda_layer *l, int layer,
         .r_k = l->r_k,
         .weight = l->ln_x_w,
         .bias = l->ln_x_b,
+        .split_max = b->split_max,
         .state = wkv_state(b, layer),
         .stride = b->state_floats,
         .y = b->y,
@@ -560,10 +563,11 @@ static const char *const compute_words[] = {"fp16", "bf16", "fp32", NULL};
 static int read_options(struct cuda_backend *b, const char *options,
                         enum narrow_type *type, struct err *err)
 {
-    int64_t device = 0, compute = NARROW_FP16;
+    int64_t device = 0, compute = NARROW_FP16, split = SPLIT_MAX;
     const struct backend_option option[] = {
         {.key = "device", .value = &device, .max = 1023},
         {.key = "compute", .value = &compute, .word = compute_words},
+        {.key = "split", .value = &split, .max = 1 << 20},
     };
     struct cuda_device found[1];
     int count;
@@ -583,6 +587,7 @@ static int read_options(struct cuda_backend *b, const char *options,
         return err_set(err, ERR_LIMIT, "more than %d slots in a step",
                        PIECES_MAX);
     b->device = (int)device;
+    b->split_max = (int)split;
     *type = (enum narrow_type)compute;
     b->base.compute = compute_words[compute];
     return CU(cudaSetDevice(b->device), err);

@@ -19,12 +19,18 @@ static const int bucket_rows[] = {16,   32,   64,   128,  256,  384,  512,  768,
 #define BUCKETS ((int)(sizeof bucket_rows / sizeof *bucket_rows))
 #define SLICE 16384 /* the last bucket: more rows are several products */
 
+/* The library's matrices are column-major: it sees y^T [n][rows] = W x^T. */
+struct layouts {
+    cublasLtMatrixLayout_t w, x, y;
+};
+
 struct shape {
     int n, k;
     int rows; /* admitted up to */
     struct {
         bool library;
         cublasLtMatmulAlgo_t algo;
+        struct layouts layouts;
     } plan[BUCKETS];
 };
 
@@ -67,6 +73,16 @@ int gemm_capacity(int rows)
 static cudaDataType_t data_type(enum narrow_type t)
 {
     return t == NARROW_FP16 ? CUDA_R_16F : CUDA_R_16BF;
+}
+
+static void layouts_end(struct layouts *l)
+{
+    if (l->w != NULL)
+        (void)cublasLtMatrixLayoutDestroy(l->w);
+    if (l->x != NULL)
+        (void)cublasLtMatrixLayoutDestroy(l->x);
+    if (l->y != NULL)
+        (void)cublasLtMatrixLayoutDestroy(l->y);
 }
 
 static int begin_library(struct gemm *g, struct err *err)
@@ -121,6 +137,9 @@ void gemm_destroy(struct gemm *g)
 {
     if (g == NULL)
         return;
+    for (int i = 0; i < g->n_shape; i++)
+        for (int b = 0; b < BUCKETS; b++)
+            layouts_end(&g->shape[i].plan[b].layouts);
     if (g->preference != NULL)
         (void)cublasLtMatmulPreferenceDestroy(g->preference);
     if (g->desc != NULL)
@@ -130,21 +149,6 @@ void gemm_destroy(struct gemm *g)
     if (g->lt != NULL)
         (void)cublasLtDestroy(g->lt);
     free(g);
-}
-
-/* The library's matrices are column-major: it sees y^T [n][rows] = W x^T. */
-struct layouts {
-    cublasLtMatrixLayout_t w, x, y;
-};
-
-static void layouts_end(struct layouts *l)
-{
-    if (l->w != NULL)
-        (void)cublasLtMatrixLayoutDestroy(l->w);
-    if (l->x != NULL)
-        (void)cublasLtMatrixLayoutDestroy(l->x);
-    if (l->y != NULL)
-        (void)cublasLtMatrixLayoutDestroy(l->y);
 }
 
 static int layouts_begin(struct layouts *l, const struct gemm *g, int n, int k,
@@ -279,24 +283,23 @@ static int find_plan(const struct gemm *g, const struct trial *t,
     cublasLtMatmulHeuristicResult_t found[CANDIDATES];
     const int rows = bucket_rows[bucket];
     int n_found = 0, admitted = 0;
-    struct layouts l;
+    struct layouts *l = &s->plan[bucket].layouts;
 
-    if (layouts_begin(&l, g, s->n, s->k, rows, err) < 0)
+    if (layouts_begin(l, g, s->n, s->k, rows, err) < 0)
         return -1;
     /* No candidate at all is an error status, and no reason to stop. */
-    if (cublasLtMatmulAlgoGetHeuristic(g->lt, g->desc, l.w, l.x, l.y, l.y,
+    if (cublasLtMatmulAlgoGetHeuristic(g->lt, g->desc, l->w, l->x, l->y, l->y,
                                        g->preference, CANDIDATES, found,
                                        &n_found)
         != CUBLAS_STATUS_SUCCESS)
         n_found = 0;
     for (int i = 0; i < n_found && admitted == 0; i++) {
-        admitted = try_plan(g, t, &l, s->n, rows, &found[i].algo, err);
+        admitted = try_plan(g, t, l, s->n, rows, &found[i].algo, err);
         if (admitted == 1) {
             s->plan[bucket].library = true;
             s->plan[bucket].algo = found[i].algo;
         }
     }
-    layouts_end(&l);
     return admitted < 0 ? -1 : 0;
 }
 
@@ -353,18 +356,14 @@ static int run_slice(struct gemm *g, const struct cuda_matrix *w, const void *x,
 {
     const struct shape *s = find_shape(g, w->n, w->k);
     const int bucket = bucket_of(rows);
-    struct layouts l;
-    int rc;
 
     if (s == NULL || !s->plan[bucket].library)
         return CU(
             kernel_product(g->type, rows, w->n, w->k, w->at, x, y, g->stream),
             err);
-    if (layouts_begin(&l, g, w->n, w->k, bucket_rows[bucket], err) < 0)
-        return -1;
-    rc = LT(multiply(g, &l, w->at, x, y, &s->plan[bucket].algo), err);
-    layouts_end(&l);
-    return rc;
+    return LT(multiply(g, &s->plan[bucket].layouts, w->at, x, y,
+                       &s->plan[bucket].algo),
+              err);
 }
 
 int gemm_run(struct gemm *g, const struct cuda_matrix *w, const void *x,

@@ -132,6 +132,8 @@ struct wkv7 {
     struct wide_rows mix_v; /* logit of the value residual; layer 0: NULL */
     float *first_v;         /* [T][C] written by layer 0, read by the others */
     const float *w0, *a0, *v0, *k_k, *k_a, *r_k, *weight, *bias; /* [C] */
+    int split_max; /* with at most so many blocks staging has threads of its
+                    * own (N = 64); a matter of speed alone */
     float *state;  /* slot 0's S of the layer: [H][N key][N value] */
     size_t stride; /* floats from slot to slot */
     float *y;      /* [T][C] */

@@ -21,6 +21,22 @@
 
 #define ALL_LANES 0xffffffffu
 
+/* Four neighbours, 16-byte aligned. */
+__device__ __forceinline__ void math_load4(const float *from, float to[4])
+{
+    float4 x = *(const float4 *)from;
+
+    to[0] = x.x;
+    to[1] = x.y;
+    to[2] = x.z;
+    to[3] = x.w;
+}
+
+__device__ __forceinline__ void math_store4(float *to, const float x[4])
+{
+    *(float4 *)to = make_float4(x[0], x[1], x[2], x[3]);
+}
+
 /* Of two, the second where they do not compare: NaN on the right stays. */
 __device__ __forceinline__ float math_max(float a, float b)
 {

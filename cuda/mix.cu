@@ -1,7 +1,7 @@
 /* Token shift and the mixes: one block per row. */
 #include "cuda/narrow.cuh"
 
-#define THREADS 256
+#define THREADS 128
 
 static __device__ __forceinline__ const float *row_before(const struct mix &a)
 {
@@ -10,6 +10,17 @@ static __device__ __forceinline__ const float *row_before(const struct mix &a)
     if (slot >= 0)
         return a.state + (size_t)slot * a.stride;
     return a.h + ((size_t)blockIdx.x - 1) * a.c;
+}
+
+static __device__ __forceinline__ void
+mix_four(const float h[4], const float before[4], const float *x, float y[4])
+{
+    float by[4];
+
+    math_load4(x, by);
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        y[j] = math_fma(before[j] - h[j], by[j], h[j]);
 }
 
 template <typename T, int N> static __global__ void mix_row(struct mix a)
@@ -25,26 +36,38 @@ template <typename T, int N> static __global__ void mix_row(struct mix a)
         max[i] = 0;
     }
     if (narrow_scales<T>::yes) {
-        for (int c = threadIdx.x; c < a.c; c += blockDim.x) {
-            float d = before[c] - h[c];
+        for (int c = 4 * threadIdx.x; c < a.c; c += 4 * blockDim.x) {
+            float now[4], x[4], y[4];
 
+            math_load4(h + c, now);
+            math_load4(before + c, x);
 #pragma unroll
             for (int i = 0; i < N; i++) {
-                uint32_t m = narrow_magnitude(math_fma(d, a.x[i][c], h[c]));
+                mix_four(now, x, a.x[i] + c, y);
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    uint32_t m = narrow_magnitude(y[j]);
 
-                max[i] = m > max[i] ? m : max[i];
+                    max[i] = m > max[i] ? m : max[i];
+                }
             }
         }
         for (int i = 0; i < N; i++)
             narrow_factors(narrow_block_max(max[i], scratch), &down[i], &up[i]);
     }
-    for (int c = threadIdx.x; c < a.c; c += blockDim.x) {
-        float d = before[c] - h[c];
+    for (int c = 4 * threadIdx.x; c < a.c; c += 4 * blockDim.x) {
+        float now[4], x[4], y[4];
 
+        math_load4(h + c, now);
+        math_load4(before + c, x);
 #pragma unroll
-        for (int i = 0; i < N; i++)
-            ((T *)a.out[i].at)[(size_t)blockIdx.x * a.c + c] =
-                narrow<T>(math_fma(d, a.x[i][c], h[c]) * down[i]);
+        for (int i = 0; i < N; i++) {
+            mix_four(now, x, a.x[i] + c, y);
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                y[j] = y[j] * down[i];
+            narrow_store((T *)a.out[i].at + (size_t)blockIdx.x * a.c + c, y);
+        }
     }
     if (threadIdx.x == 0)
         for (int i = 0; i < N; i++)

@@ -1,7 +1,7 @@
 /* Elementwise functions on their way into a product: one block per row. */
 #include "cuda/narrow.cuh"
 
-#define THREADS 256
+#define THREADS 128
 
 template <int OP> static __device__ __forceinline__ float apply(float x)
 {
@@ -30,15 +30,28 @@ static __global__ void narrow_row(int width, struct wide_rows in,
     if (narrow_scales<T>::yes && (OP == NARROW_COPY || OP == NARROW_RELU2)) {
         uint32_t max = 0;
 
-        for (int i = threadIdx.x; i < width; i += blockDim.x) {
-            uint32_t m = narrow_magnitude(apply<OP>(from[i] * in_up));
+        for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
+            float x[4];
 
-            max = m > max ? m : max;
+            math_load4(from + i, x);
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                uint32_t m = narrow_magnitude(apply<OP>(x[j] * in_up));
+
+                max = m > max ? m : max;
+            }
         }
         narrow_factors(narrow_block_max(max, scratch), &down, &up);
     }
-    for (int i = threadIdx.x; i < width; i += blockDim.x)
-        to[i] = narrow<T>(apply<OP>(from[i] * in_up) * down);
+    for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
+        float x[4];
+
+        math_load4(from + i, x);
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            x[j] = apply<OP>(x[j] * in_up) * down;
+        narrow_store(to + i, x);
+    }
     if (threadIdx.x == 0)
         out.up[blockIdx.x] = up;
 }

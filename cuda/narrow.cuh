@@ -24,6 +24,22 @@ __device__ __forceinline__ __nv_bfloat16 narrow<__nv_bfloat16>(float x)
     return __float2bfloat16_rn(x);
 }
 
+/* Four neighbours, stored at once. */
+template <typename T> struct alignas(4 * sizeof(T)) narrow_four {
+    T x[4];
+};
+
+template <typename T>
+__device__ __forceinline__ void narrow_store(T *to, const float x[4])
+{
+    struct narrow_four<T> four;
+
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        four.x[i] = narrow<T>(x[i]);
+    *(struct narrow_four<T> *)to = four;
+}
+
 /* Which types have rows that must be scaled. */
 template <typename T> struct narrow_scales {
     static const bool yes = false;

@@ -87,17 +87,6 @@ static __device__ __forceinline__ void stage(const struct wkv7 &a,
         s->beta[t] = beta;
 }
 
-/* Four keys from shared memory. */
-static __device__ __forceinline__ void four(const float *from, float to[4])
-{
-    float4 x = *(const float4 *)from;
-
-    to[0] = x.x;
-    to[1] = x.y;
-    to[2] = x.z;
-    to[3] = x.w;
-}
-
 /* s of a token, from the state before it. */
 template <int N>
 static __device__ __forceinline__ float look(const float *S,
@@ -109,7 +98,7 @@ static __device__ __forceinline__ float look(const float *S,
     for (int j = 0; j < N; j += 4) {
         float x[4];
 
-        four(neg_kk + j, x);
+        math_load4(neg_kk + j, x);
 #pragma unroll
         for (int i = 0; i < 4; i++)
             sa = math_fma(S[j + i], x[i], sa);
@@ -129,11 +118,11 @@ static __device__ __forceinline__ float advance(struct staged<N> *s, float *S,
     for (int j = 0; j < N; j += 4) {
         float w[4], b[4], k[4], r[4], n[4];
 
-        four(&s->w[t][j], w);
-        four(&s->b[t][j], b);
-        four(&s->k[t][j], k);
-        four(&s->r[t][j], r);
-        four(&s->neg_kk[next][j], n);
+        math_load4(&s->w[t][j], w);
+        math_load4(&s->b[t][j], b);
+        math_load4(&s->k[t][j], k);
+        math_load4(&s->r[t][j], r);
+        math_load4(&s->neg_kk[next][j], n);
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             float x = S[j + e] * w[e];
@@ -184,51 +173,144 @@ static __device__ __forceinline__ void finish(const struct wkv7 &a,
     }
 }
 
+/* The column of the state that a thread carries. */
+template <int N>
+static __device__ __forceinline__ void load_state(const float *state, int i,
+                                                  float *S)
+{
+#pragma unroll
+    for (int j = 0; j < N; j++)
+        S[j] = state[j * N + i];
+}
+
+template <int N>
+static __device__ __forceinline__ void store_state(float *state, int i,
+                                                   const float *S)
+{
+#pragma unroll
+    for (int j = 0; j < N; j++)
+        state[j * N + i] = S[j];
+}
+
+/* The chunk of tokens first.. of a piece: what one head's threads do to it. */
+struct chunk {
+    size_t row; /* of its first token */
+    int n;
+    int head;
+};
+
+static __device__ __forceinline__ struct chunk
+chunk_at(const struct cuda_piece &p, int first, int head)
+{
+    int left = p.n - first;
+
+    return {(size_t)(p.first + first), left < CHUNK ? left : CHUNK, head};
+}
+
+/* Groups of 16 lanes take the chunk's tokens in turn. */
+template <int N>
+static __device__ __forceinline__ void
+stage_all(const struct wkv7 &a, const struct chunk &c, struct staged<N> *s,
+          int group, int groups)
+{
+    for (int t = group; t < CHUNK; t += groups)
+        stage<N>(a, s, t, c.row + (t < c.n ? t : c.n - 1), c.head, t < c.n);
+}
+
+template <int N>
+static __device__ __forceinline__ void
+finish_all(const struct wkv7 &a, const struct chunk &c,
+           const struct staged<N> *s, int group, int groups)
+{
+    for (int t = group; t < CHUNK; t += groups) {
+        int inside = t < c.n ? t : c.n - 1;
+
+        finish<N>(a, s, inside, c.row + inside, c.head, t < c.n);
+    }
+}
+
+template <int N>
+static __device__ __forceinline__ void
+advance_all(const struct chunk &c, struct staged<N> *s, float *S, int i)
+{
+    float sa = look<N>(S, s->neg_kk[0]);
+
+#pragma unroll 1
+    for (int t = 0; t < c.n; t++)
+        sa = advance<N>(s, S, t, i, sa);
+}
+
+/* All threads do everything in turn: least registers per block, so the choice
+ * where many blocks share a multiprocessor.
+ */
 template <int N>
 static __global__ void __launch_bounds__(N < 32 ? 32 : N) wkv(struct wkv7 a)
 {
-    const int head = blockIdx.x, i = threadIdx.x;
-    const int group = threadIdx.x / 16, groups = blockDim.x / 16;
+    const int i = threadIdx.x, group = i / 16, groups = blockDim.x / 16;
     const struct cuda_piece p = a.piece[blockIdx.y];
-    float *state = a.state + (size_t)p.slot * a.stride + (size_t)head * N * N;
+    float *state =
+        a.state + (size_t)p.slot * a.stride + (size_t)blockIdx.x * N * N;
     __shared__ __align__(16) struct staged<N> s;
     float S[N];
 
-    if (i < N) {
-#pragma unroll
-        for (int j = 0; j < N; j++)
-            S[j] = state[j * N + i];
-    }
+    if (i < N)
+        load_state<N>(state, i, S);
     for (int first = 0; first < p.n; first += CHUNK) {
-        const int n = p.n - first < CHUNK ? p.n - first : CHUNK;
+        const struct chunk c = chunk_at(p, first, blockIdx.x);
 
-        for (int t = group; t < CHUNK; t += groups) {
-            int inside = t < n ? t : n - 1;
-
-            stage<N>(a, &s, t, (size_t)(p.first + first + inside), head, t < n);
-        }
+        stage_all<N>(a, c, &s, group, groups);
         __syncthreads();
+        if (i < N)
+            advance_all<N>(c, &s, S, i);
+        __syncthreads();
+        finish_all<N>(a, c, &s, group, groups);
+        __syncthreads();
+    }
+    if (i < N)
+        store_state<N>(state, i, S);
+}
+
+/* The same for few blocks: N threads advance one chunk while 8 groups finish
+ * the chunk before it and stage the one after it, each group one token, so that
+ * it overwrites only what it has read.
+ */
+#define HELPERS (CHUNK * 16)
+
+template <int N>
+static __global__ void __launch_bounds__(N + HELPERS) wkv_split(struct wkv7 a)
+{
+    const int i = threadIdx.x, group = (i - N) / 16;
+    const struct cuda_piece p = a.piece[blockIdx.y];
+    const int chunks = (p.n + CHUNK - 1) / CHUNK;
+    float *state =
+        a.state + (size_t)p.slot * a.stride + (size_t)blockIdx.x * N * N;
+    __shared__ __align__(16) struct staged<N> s[2];
+    float S[N];
+
+    if (i < N)
+        load_state<N>(state, i, S);
+    else
+        stage_all<N>(a, chunk_at(p, 0, blockIdx.x), &s[0], group, CHUNK);
+    __syncthreads();
+    for (int n = 0; n <= chunks; n++) {
+        struct staged<N> *now = &s[n & 1], *other = &s[1 - (n & 1)];
+
         if (i < N) {
-            float sa = look<N>(S, s.neg_kk[0]);
-
-#pragma unroll 1
-            for (int t = 0; t < n; t++)
-                sa = advance<N>(&s, S, t, i, sa);
-        }
-        __syncthreads();
-        for (int t = group; t < CHUNK; t += groups) {
-            int inside = t < n ? t : n - 1;
-
-            finish<N>(a, &s, inside, (size_t)(p.first + first + inside), head,
-                      t < n);
+            if (n < chunks)
+                advance_all<N>(chunk_at(p, n * CHUNK, blockIdx.x), now, S, i);
+        } else {
+            if (n > 0)
+                finish_all<N>(a, chunk_at(p, (n - 1) * CHUNK, blockIdx.x),
+                              other, group, CHUNK);
+            __syncwarp();
+            if (n + 1 < chunks)
+                stage_all<N>(a, chunk_at(p, (n + 1) * CHUNK, blockIdx.x), other,
+                             group, CHUNK);
         }
         __syncthreads();
     }
-    if (i < N) {
-#pragma unroll
-        for (int j = 0; j < N; j++)
-            state[j * N + i] = S[j];
-    }
+    if (i < N)
+        store_state<N>(state, i, S);
 }
 
 extern "C" bool kernel_wkv7_has(int n)
@@ -239,11 +321,14 @@ extern "C" bool kernel_wkv7_has(int n)
 extern "C" cudaError_t kernel_wkv7(const struct wkv7 *a, cudaStream_t s)
 {
     const dim3 grid((unsigned)a->h, (unsigned)a->pieces);
+    const bool few = a->h * a->pieces <= a->split_max;
 
     if (a->n == 16)
         wkv<16><<<grid, 32, 0, s>>>(*a);
     else if (a->n == 32)
         wkv<32><<<grid, 32, 0, s>>>(*a);
+    else if (a->n == 64 && few)
+        wkv_split<64><<<grid, 64 + HELPERS, 0, s>>>(*a);
     else if (a->n == 64)
         wkv<64><<<grid, 64, 0, s>>>(*a);
     else
