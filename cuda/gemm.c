@@ -317,7 +317,7 @@ int gemm_admit(struct gemm *g, int n, int k, int rows, struct err *err)
     struct trial t = {0};
     int rc;
 
-    rows = rows < SLICE ? rows : SLICE;
+    rows = bucket_rows[bucket_of(rows < SLICE ? rows : SLICE)];
     if (g->type == NARROW_FP32 || (s != NULL && s->rows >= rows))
         return 0;
     if (s == NULL) {
