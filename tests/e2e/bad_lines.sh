@@ -86,6 +86,28 @@ expect 3 skein run -q bad.jsonl -m null -d null -o bad.out
 equal "$(wc -c <bad.out) $(wc -l <bad.out.errors.jsonl)" "0 2" \
     "answers and errors"
 
+# A line that ends the process computing it, or makes it overflow, is one bad
+# line too: the others are answered, with the same bits.
+records 300 rolling >around.jsonl
+expect 0 skein run -q around.jsonl -m null -d null -o around.want
+{
+    head -n 100 around.jsonl
+    echo '{"id":"poison","text_ids":[5,60001,6]}'
+    tail -n 200 around.jsonl
+} >poison.jsonl
+# Lines behind the poison have other numbers.
+jq -c 'if (.id | type) == "number" and .id > 100 then .id += 1 else . end' \
+    around.want >poison.want
+for option in crash_token worker_crash exit_token worker_crash \
+    poison_token non_finite; do
+    case $option in *_token) trigger=$option; continue ;; esac
+    expect 1 skein run -q poison.jsonl -m null -d "null,null" -o poison.out \
+        --backend-options "$trigger=60001"
+    equal "$(jq -c '[.id, .line, .error.code]' poison.out.errors.jsonl)" \
+        "[\"poison\",101,\"$option\"]" "the error after $trigger"
+    same <(jq -c . poison.want) <(jq -c . poison.out) "answers around $trigger"
+done
+
 # The same through a coordinator: results, errors, wait.
 start_skeind
 start_worker w1
