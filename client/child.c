@@ -165,6 +165,7 @@ static bool hopeless(int status)
     case ERR_DENIED:
     case ERR_CONFIG:
     case ERR_NOMEM:
+    case ERR_CORRUPT:
         return true;
     default:
         return false;

@@ -418,7 +418,7 @@ static int conclude(struct run *r, const Skein__JobInfo *job, struct err *err)
 
     if (job->state != SKEIN__JOB_STATE__JOB_DONE) {
         err_set(err, (enum err_code)jobs_exit_status(job),
-                "the job %s: %s. "
+                "the job ended as %s: %s. "
                 "Nothing was written; %s has the logs, --fresh starts over",
                 job_state_name(job->state),
                 job->message[0] != '\0' ? job->message : "no reason given",

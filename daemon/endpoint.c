@@ -1,5 +1,6 @@
 #include "daemon/endpoint.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static const char *file_of(const char *endpoint)
     if (strncmp(endpoint, IPC, strlen(IPC)) != 0)
         return NULL;
     path = endpoint + strlen(IPC);
-    return path[0] == '/' ? path : NULL;
+    return path[0] == '@' || path[0] == '*' ? NULL : path;
 }
 
 static bool somebody_listens(const char *path)
@@ -33,7 +34,9 @@ static bool somebody_listens(const char *path)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    answered = connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+    /* EAGAIN: its queue is full, as of a process that is stopped. */
+    answered = connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0
+               || errno == EAGAIN;
     close(fd);
     return answered;
 }

@@ -53,7 +53,7 @@ static int check_tcp(const char *endpoint, struct err *err)
     return 0;
 }
 
-static int check_endpoint(const char *endpoint, struct err *err)
+int sock_check(const char *endpoint, struct err *err)
 {
     const size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
 
@@ -79,7 +79,7 @@ static int check_endpoint(const char *endpoint, struct err *err)
  */
 static int check_bind(const char *endpoint, struct err *err)
 {
-    if (check_endpoint(endpoint, err) < 0)
+    if (sock_check(endpoint, err) < 0)
         return -1;
     if (starts_with(endpoint, "ipc://")
         || starts_with(endpoint, "tcp://127.0.0.1:")
@@ -184,7 +184,7 @@ struct sock *sock_dealer(const char *endpoint, struct err *err)
 {
     struct sock *s;
 
-    if (check_endpoint(endpoint, err) < 0)
+    if (sock_check(endpoint, err) < 0)
         return NULL;
     s = sock_open(false, err);
     if (s != NULL && zmq_connect(s->zmq, endpoint) < 0) {

@@ -24,6 +24,11 @@ struct sock;
 struct sock *sock_router(const char *const *endpoints, size_t n,
                          struct err *err);
 
+/* Is this a usable name of an endpoint? ERR_CONFIG says what is wrong. The
+ * sockets check theirs too; this is for those who want to know early.
+ */
+int sock_check(const char *endpoint, struct err *err);
+
 /* A DEALER that connects, and reconnects by itself. Nothing is queued before a
  * connection exists.
  */

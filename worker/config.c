@@ -10,6 +10,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "proto/limits.h"
+#include "proto/sock.h"
 #include "text/utf8.h"
 #include "worker/rank.h"
 
@@ -339,6 +340,9 @@ static int check(struct config *c, struct err *err)
     if (c->slots == 1)
         return err_set(err, ERR_CONFIG, "slots is 1; at least %d expected",
                        RANK_SLOTS_MIN);
+    /* Here, because loading a model can take minutes. */
+    if (sock_check(c->connect, err) < 0)
+        return -1;
     if (log_level_parse(c->log_level) < 0)
         return err_set(err, ERR_CONFIG,
                        "log_level is \"%s\"; error, warn, info or debug"

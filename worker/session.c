@@ -77,6 +77,7 @@ struct session *session_create(const struct session_identity *identity,
         free(s);
         return NULL;
     }
+    log_info("connecting: coordinator=%s", identity->endpoint);
     return s;
 }
 

@@ -196,6 +196,19 @@ for victim in skein-worker skeind; do
 done
 nothing_left 'kill -9 of children'
 
+# ---- a store that cannot be read is said at once, and no bug of ours
+run "$skein" run in.jsonl -m null -o torn.jsonl --keep
+expect 0 'a run whose store is kept'
+printf 'this is no database, and never was one' >torn.skein/spool/registry.db
+run "$skein" run in.jsonl -m null -o torn.jsonl
+expect 83 'a corrupt registry'
+says stderr 'skeind ended with status 83; see torn.skein' 'a corrupt registry'
+same 'one attempt' "$(grep -c fatal torn.skein/skeind.log)" 1
+run "$skein" run in.jsonl -m null -o torn.jsonl --fresh
+expect 0 'a corrupt registry, --fresh'
+cmp -s torn.jsonl reference || fail 'the fresh run differs'
+nothing_left 'a corrupt registry'
+
 # ---- --fresh starts over
 "$skein" run long.jsonl -m null -o fresh.jsonl --backend-options "$slow" \
     --tokens-per-step 512 2>/dev/null &

@@ -73,6 +73,11 @@ expect 75 'another coordinator' timeout 1 "$BIN/skeind" --spool "$dir/s" \
 # nor may another one take its socket away
 expect 69 'another process listens' timeout 5 "$BIN/skeind" --spool "$dir/u" \
     --listen "ipc://$dir/a"
+# ... by a relative path, while the first one is stopped
+kill -STOP "$pid"
+(cd "$dir" && expect 69 'another process listens' timeout 5 "$BIN/skeind" \
+    --spool "$dir/u" --listen ipc://a; exit $failed) || failed=1
+kill -CONT "$pid"
 echo keep >"$dir/file"
 expect 69 'no socket' timeout 5 "$BIN/skeind" --spool "$dir/u" \
     --listen "ipc://$dir/file"
