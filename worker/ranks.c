@@ -294,6 +294,24 @@ static void describe_end(const struct ranks *r, size_t i, int status,
     }
 }
 
+/* Signals that no record can cause: an operator sent them, or a kernel short of
+ * memory. Our own SIGKILLs come when the group is dying already.
+ */
+static bool from_outside(int status)
+{
+    if (!WIFSIGNALED(status))
+        return false;
+    switch (WTERMSIG(status)) {
+    case SIGKILL:
+    case SIGTERM:
+    case SIGINT:
+    case SIGHUP:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Collect dead children. Who died by himself is at fault. */
 static void reap(struct ranks *r, int64_t now_ms)
 {
@@ -310,7 +328,8 @@ static void reap(struct ranks *r, int64_t now_ms)
         if (dying)
             continue;
         describe_end(r, i, status, &why);
-        accuse(r, c);
+        if (!from_outside(status))
+            accuse(r, c);
     }
     if (why.code == ERR_TIMEOUT)
         accuse_stuck(r, now_ms); /* who kept him waiting? */

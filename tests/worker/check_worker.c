@@ -333,6 +333,28 @@ START_TEST(killed_rank)
 }
 END_TEST
 
+/* Not even where the same record is alone on the device each time. */
+START_TEST(killed_rank_of_one_record)
+{
+    struct buf out = BUF_INIT;
+
+    START(NULL_MODEL, "null", "--tokens-per-step", "1", "--backend-options",
+          "latency_us=20000");
+    ADD(1, "{\"text\":\"A step for each of these fifty and some tokens.\"}");
+    for (int i = 0; i < 4; i++) {
+        pid_t rank;
+
+        coordinator_serve(c, 500, all_committed);
+        rank = a_rank();
+        if (rank > 0)
+            kill(rank, SIGKILL);
+    }
+    output(&out);
+    ck_assert_msg(has(&out, 0, "\"logprob\":"), "%s", nth(&out, 0));
+    buf_free(&out);
+}
+END_TEST
+
 static bool lose_some(struct coordinator *co, const struct wire_msg *m)
 {
     if (m->type == WIRE_FETCH && m->fetch->offset == 0 && co->hook_count++ == 0)
@@ -681,6 +703,7 @@ int main(void)
     tcase_add_test(t, hung_rank_among_busy_ones);
     tcase_add_test(t, not_finite);
     tcase_add_test(t, killed_rank);
+    tcase_add_test(t, killed_rank_of_one_record);
     tcase_add_test(t, lost_messages);
     tcase_add_test(t, fetch_continues_where_it_is);
     tcase_add_test(t, corrupt_input_is_released);
