@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "common/buf.h"
+#include "common/file.h"
 
 #define IPC "ipc://"
 
@@ -41,13 +45,35 @@ static bool somebody_listens(const char *path)
     return answered;
 }
 
-int endpoint_check(const char *endpoint, struct err *err)
+/* Create what is missing of the directories above the path of `endpoint`. */
+static int make_directory(const char *endpoint, struct err *err)
+{
+    const char *path = file_of(endpoint);
+    const char *slash = strrchr(path, '/');
+    struct err cause;
+    char *dir;
+    int ret;
+
+    if (slash == NULL || slash == path)
+        return 0;
+    dir = xstrndup(path, (size_t)(slash - path));
+    ret = file_mkdirs(dir, &cause);
+    if (ret < 0)
+        err_set(err, ERR_UNREACHABLE, "cannot bind %s: %.300s", endpoint,
+                cause.text);
+    free(dir);
+    return ret;
+}
+
+int endpoint_prepare(const char *endpoint, struct err *err)
 {
     const char *path = file_of(endpoint);
     struct stat st;
 
-    if (path == NULL || lstat(path, &st) < 0)
+    if (path == NULL)
         return 0;
+    if (lstat(path, &st) < 0)
+        return make_directory(endpoint, err);
     if (!S_ISSOCK(st.st_mode))
         return err_set(err, ERR_UNREACHABLE,
                        "cannot bind %s: there is a file that is no socket",

@@ -8,11 +8,12 @@
 
 #include "common/err.h"
 
-/* May this endpoint be bound? ERR_UNREACHABLE when a process listens there
- * already, or when a file that is no socket is in the way. Endpoints other than
- * ipc:// are always fine: their bind fails by itself.
+/* Make ready to bind: create the missing directories of an ipc:// path (mode
+ * 0700), and see that its place is free. ERR_UNREACHABLE when a process listens
+ * there already, a file that is no socket is in the way, or mkdir fails.
+ * Endpoints other than ipc:// are always fine: their bind fails by itself.
  */
-int endpoint_check(const char *endpoint, struct err *err);
+int endpoint_prepare(const char *endpoint, struct err *err);
 
 /* Remove the socket file of an endpoint that was bound by this process. */
 void endpoint_remove(const char *endpoint);

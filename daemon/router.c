@@ -436,7 +436,7 @@ static int start(struct router *r, struct err *err)
         || start_threads(r, err) < 0)
         return -1;
     for (size_t i = 0; i < r->config->n_listen; i++) {
-        if (endpoint_check(r->config->listen[i], err) < 0)
+        if (endpoint_prepare(r->config->listen[i], err) < 0)
             return -1;
     }
     r->sock = sock_router(r->config->listen, r->config->n_listen, err);

@@ -87,7 +87,7 @@ expect 78 "$BIN/skeind" --spool other --listen tcp://0.0.0.0:7447
 says "$ERR" 'without keys'
 expect 69 "$BIN/skeind" --spool other --listen "tcp://127.0.0.1:$port"
 says "$ERR" 'in use'
-expect 69 "$BIN/skeind" --spool other --listen ipc:///nonexistent/socket
+expect 69 "$BIN/skeind" --spool other --listen ipc:///proc/nonexistent/socket
 stop "$WORKER"
 stop "$SKEIND"
 equal "$STATUS" 0 "the exit status of skeind after all this"
