@@ -80,8 +80,8 @@ START_TEST(every_line_in_its_place)
     static const char *const want[] = {
         "{\"id\":100,\"logprob\":-1.5,\"greedy\":false,\"tokens\":2}",
         "invalid_json",
-        "{\"id\":\"g\",\"text\":\"abc\",\"finish_reason\":\"length\","
-        "\"tokens\":3}",
+        ("{\"id\":\"g\",\"text\":\"abc\",\"finish_reason\":\"length\","
+         "\"tokens\":3}"),
         "\"logprobs\":[-3,-2],\"choice\":1,\"correct\":true}",
         "token_out_of_range",
     };
