@@ -25,7 +25,7 @@
 #include "cuda/plan.h"
 #include "model/backend.h"
 
-#define SPLIT_MAX 1024    /* struct wkv7 */
+#define SPLIT_MAX 1024   /* struct wkv7 */
 #define PIECES_MAX 65535 /* blocks of a grid's second dimension */
 
 enum {

@@ -135,8 +135,8 @@ struct backend_ops {
 struct backend {
     const struct backend_ops *ops;
     struct backend_limits limits;
-    int32_t vocab;      /* V */
-    size_t state_bytes; /* of backend_save() */
+    int32_t vocab;       /* V */
+    size_t state_bytes;  /* of backend_save() */
     const char *compute; /* "fp32", "fp16", "bf16" or "null"; static */
 
     struct backend_guard *guard; /* of backend.c; create leaves it NULL */

@@ -21,10 +21,10 @@
 #include "common/buf.h"
 #include "common/err.h"
 
-#define LINESET_BYTES_MAX (256u << 20) /* decompressed; a shard of 1,024 long
-                                        * generations fits many times */
-#define LINESET_ITEMS_MAX (1u << 20)   /* x 32 bytes in memory; a writer that
-                                        * may have more starts another set */
+/* Decompressed; a shard of 1,024 long generations fits many times. */
+#define LINESET_BYTES_MAX (256u << 20)
+/* x 32 bytes in memory; a writer that may have more starts another set. */
+#define LINESET_ITEMS_MAX (1u << 20)
 
 struct lineset_item {
     uint64_t line; /* 1-based line number in the job's input */

@@ -22,7 +22,7 @@
 
 #include "common/buf.h"
 
-#define RECORD_BYTES_MAX (16u << 20)  /* an input line */
+#define RECORD_BYTES_MAX (16u << 20) /* an input line */
 #define RECORD_ID_BYTES_MAX 512u
 #define RECORD_CHOICES_MAX 256u
 #define RECORD_STOPS_MAX 16u
@@ -59,9 +59,9 @@ struct record {
     size_t id_len;
     int64_t id_int; /* RECORD_ID_INT */
 
-    struct record_text context;  /* score, choice; the prompt of generate; the
+    struct record_text context; /* score, choice; the prompt of generate; the
                                   * text of rolling */
-    struct record_text *target;  /* [n_target]: 1 for score, else choices */
+    struct record_text *target; /* [n_target]: 1 for score, else choices */
     size_t n_target;
     int32_t gold; /* choice: index, or -1 when not given */
 
@@ -121,12 +121,12 @@ void record_write_score(const struct record *r, double logprob, bool greedy,
                         size_t tokens, struct buf *out);
 void record_write_choice(const struct record *r, const double *logprob,
                          struct buf *out); /* [n_target]; first maximum wins */
-void record_write_rolling(const struct record *r, double logprob,
-                          size_t tokens, size_t bytes, size_t words,
-                          bool first_unscored, struct buf *out);
-void record_write_generate(const struct record *r, const char *text,
-                           size_t len, const char *finish_reason,
-                           size_t tokens, struct buf *out); /* text: UTF-8 */
+void record_write_rolling(const struct record *r, double logprob, size_t tokens,
+                          size_t bytes, size_t words, bool first_unscored,
+                          struct buf *out);
+void record_write_generate(const struct record *r, const char *text, size_t len,
+                           const char *finish_reason, size_t tokens,
+                           struct buf *out); /* text: UTF-8 */
 void record_write_error(const struct record *r, const struct record_error *e,
                         struct buf *out); /* uses id and line of `r` only */
 

@@ -60,8 +60,8 @@ int main(int argc, char **argv)
     int total = 0;
 
     for (int i = 1; i < argc; i++) {
-        int n = file_is_dir(argv[i]) ? replay_dir(argv[i])
-                                     : replay_file(argv[i]);
+        int n =
+            file_is_dir(argv[i]) ? replay_dir(argv[i]) : replay_file(argv[i]);
 
         if (n < 0)
             return 1;
