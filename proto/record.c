@@ -173,6 +173,7 @@ static int fail_json(const json_error_t *je, struct record_error *e)
 
 static json_t *parse_json(const char *line, size_t len, struct record_error *e)
 {
+    const char *nul = len > 0 ? memchr(line, '\0', len) : NULL;
     json_error_t je;
     size_t bad;
     json_t *root;
@@ -187,6 +188,12 @@ static json_t *parse_json(const char *line, size_t len, struct record_error *e)
     if (bad < len) {
         record_error_set(e, "not_utf8", "", "byte %zu (0x%02x) is not UTF-8",
                          bad + 1, (unsigned char)line[bad]);
+        return NULL;
+    }
+    /* jansson 2.14 skips a NUL that follows a number or a word. */
+    if (nul != NULL) {
+        record_error_set(e, "invalid_json", "", "byte %zu is NUL",
+                         (size_t)(nul - line) + 1);
         return NULL;
     }
     root = json_loadb(line, len,

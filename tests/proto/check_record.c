@@ -279,8 +279,12 @@ END_TEST
 START_TEST(a_nul_byte_ends_no_line)
 {
     const struct bad b = {"{\"text\":\"a\"}\0", "invalid_json", "", NULL};
+    /* jansson takes this one: to it the NUL ends a number and is gone. */
+    const struct bad number = {"{\"text\":\"a\",\"metadata\":{\"x\":0.1\0}}",
+                               "invalid_json", "", "byte 32 is NUL"};
 
     expect_bad(&b, 13);
+    expect_bad(&number, 34);
 }
 END_TEST
 
