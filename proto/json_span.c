@@ -40,22 +40,19 @@ static size_t skip_value(const char *json, size_t len, size_t at)
     return at;
 }
 
-struct json_span json_span_member(const char *json, size_t len, size_t nth)
+struct json_span json_span_next(const char *json, size_t len, size_t *at)
 {
-    size_t at = 0, end;
+    size_t start, end;
 
-    while (at < len && json[at] != '{')
-        at++;
-    for (;; nth--) {
-        at = skip_value(json, len, at + 1) + 1; /* over key and colon */
-        end = skip_value(json, len, at);
-        if (nth == 0)
-            break;
-        assert(end < len);
-        at = end;
-    }
+    if (*at == 0)
+        while (json[*at] != '{')
+            (*at)++;
+    /* *at is the opening bracket or a comma: over it, the key and the colon */
+    start = skip_value(json, len, *at + 1) + 1;
+    end = skip_value(json, len, start);
     assert(end < len);
-    return (struct json_span){json + at, end - at};
+    *at = end;
+    return (struct json_span){json + start, end - start};
 }
 
 void json_span_compact(struct json_span span, struct buf *out)

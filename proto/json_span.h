@@ -16,8 +16,10 @@ struct json_span {
     size_t len;
 };
 
-/* The value of member `nth` (from 0) of the object that is `json`. */
-struct json_span json_span_member(const char *json, size_t len, size_t nth);
+/* The value of the next member of the object that is `json`; *at is 0 before
+ * the first. There must be one.
+ */
+struct json_span json_span_next(const char *json, size_t len, size_t *at);
 
 /* Append it without the white space between its tokens. */
 void json_span_compact(struct json_span span, struct buf *out);

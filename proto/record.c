@@ -1,16 +1,13 @@
 #include "proto/record.h"
 
 #include <assert.h>
-#include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/conf.h"
 #include "common/hash.h"
-#include "proto/json_span.h"
-#include "proto/utf8_check.h"
+#include "proto/json_read.h"
+#include "proto/members.h"
 
 #define MAX_TOKENS_DEFAULT 256
 #define TEMPERATURE_MAX 100.0
@@ -81,102 +78,10 @@ static const char *const kind_names[] = {
     [RECORD_GENERATE] = "a line with \"prompt\"",
 };
 
-/* A line's members, sorted by key. */
-struct line {
-    const char *text;
-    size_t len;
-    json_t *value[N_KEYS]; /* borrowed; NULL when absent */
-    size_t metadata_at;    /* which member of the line is "metadata" */
-    struct record_error *e;
-};
-
-int record_error_set(struct record_error *e, const char *code,
-                     const char *field, const char *fmt, ...)
+static struct json_tree *read_object(const char *line, size_t len,
+                                     struct record_error *e)
 {
-    va_list ap;
-
-    e->code = code;
-    snprintf(e->field, sizeof e->field, "%s", field);
-    va_start(ap, fmt);
-    vsnprintf(e->message, sizeof e->message, fmt, ap);
-    va_end(ap);
-    /* Both may quote the line, and are cut where they are full. */
-    utf8_mend(e->field, strlen(e->field));
-    utf8_mend(e->message, strlen(e->message));
-    return -1;
-}
-
-static int fail(struct line *l, enum key key, const char *code,
-                const char *what)
-{
-    return record_error_set(l->e, code, key_names[key], "\"%s\" %s",
-                            key_names[key], what);
-}
-
-static const char *type_name(const json_t *v)
-{
-    static const char *const name[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
-        [JSON_STRING] = "a string",  [JSON_INTEGER] = "an integer",
-        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false",      [JSON_NULL] = "null",
-    };
-
-    return name[json_typeof(v)];
-}
-
-/* `nth` < 0: the value itself is meant, not one of its elements. */
-static int fail_type(struct line *l, enum key key, long nth, const char *wanted,
-                     const json_t *got)
-{
-    char element[32] = "";
-
-    if (nth >= 0)
-        snprintf(element, sizeof element, "[%ld]", nth);
-    return record_error_set(l->e, "wrong_type", key_names[key],
-                            "\"%s\"%s must be %s, not %s", key_names[key],
-                            element, wanted, type_name(got));
-}
-
-/* ---- JSON and keys ---- */
-
-/* The key in jansson's `duplicate object key near '"KEY"'`. */
-static void duplicate_key(const json_error_t *je, char *key, size_t size)
-{
-    const char *from = strstr(je->text, "near '\"");
-    const char *to = strrchr(je->text, '"');
-
-    key[0] = '\0';
-    if (from != NULL && to > from + 7)
-        snprintf(key, size, "%.*s", (int)(to - from - 7), from + 7);
-}
-
-static int fail_json(const json_error_t *je, struct record_error *e)
-{
-    char key[sizeof e->field];
-
-    switch (json_error_code(je)) {
-    case json_error_duplicate_key:
-        duplicate_key(je, key, sizeof key);
-        return record_error_set(e, "duplicate_key", key,
-                                "\"%s\" is given more than once", key);
-    case json_error_numeric_overflow:
-        return record_error_set(e, "invalid_value", "",
-                                "column %d: a number is too large (integers "
-                                "have 64 bits)",
-                                je->column);
-    default:
-        return record_error_set(e, "invalid_json", "", "column %d: %s",
-                                je->column, je->text);
-    }
-}
-
-static json_t *parse_json(const char *line, size_t len, struct record_error *e)
-{
-    const char *nul = len > 0 ? memchr(line, '\0', len) : NULL;
-    json_error_t je;
-    size_t bad;
-    json_t *root;
+    struct json_tree *t;
 
     if (len > RECORD_BYTES_MAX) {
         record_error_set(e, "too_large", "",
@@ -184,198 +89,81 @@ static json_t *parse_json(const char *line, size_t len, struct record_error *e)
                          RECORD_BYTES_MAX);
         return NULL;
     }
-    bad = utf8_check(line, len);
-    if (bad < len) {
-        record_error_set(e, "not_utf8", "", "byte %zu (0x%02x) is not UTF-8",
-                         bad + 1, (unsigned char)line[bad]);
-        return NULL;
-    }
-    /* jansson 2.14 skips a NUL that follows a number or a word. */
-    if (nul != NULL) {
-        record_error_set(e, "invalid_json", "", "byte %zu is NUL",
-                         (size_t)(nul - line) + 1);
-        return NULL;
-    }
-    root = json_loadb(line, len,
-                      JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY,
-                      &je);
-    if (root == NULL) {
-        fail_json(&je, e);
-        return NULL;
-    }
-    if (!json_is_object(root)) {
-        record_error_set(e, "wrong_type", "",
-                         "a line must be a JSON object, not %s",
-                         type_name(root));
-        json_decref(root);
-        return NULL;
-    }
-    return root;
-}
-
-static int key_find(const char *name)
-{
-    for (int i = 0; i < N_KEYS; i++)
-        if (strcmp(name, key_names[i]) == 0)
-            return i;
-    return -1;
-}
-
-static int fail_unknown(struct line *l, const char *name)
-{
-    const char *near = conf_nearest(name, key_names);
-
-    if (near != NULL)
-        return record_error_set(l->e, "unknown_key", name,
-                                "unknown key \"%s\"; did you mean \"%s\"?",
-                                name, near);
-    return record_error_set(l->e, "unknown_key", name,
-                            "unknown key \"%s\" (own data may travel in "
-                            "\"metadata\")",
-                            name);
-}
-
-/* Sort all members; the first unknown key is reported, after the rest was
- * sorted, so that the error line can carry the id.
- */
-static int line_sort(struct line *l, json_t *root)
-{
-    const char *name;
-    json_t *value;
-    size_t at = 0;
-    int status = 0;
-
-    json_object_foreach(root, name, value)
-    {
-        int key = key_find(name);
-
-        if (key >= 0)
-            l->value[key] = value;
-        else if (status == 0)
-            status = fail_unknown(l, name);
-        if (key == KEY_METADATA)
-            l->metadata_at = at;
-        at++;
-    }
-    return status;
+    t = json_read(line, len, e);
+    if (t == NULL || json_root(t)->is == JSON_IS_OBJECT)
+        return t;
+    record_error_set(e, "wrong_type", "",
+                     "a line must be a JSON object, not %s",
+                     json_is_name(json_root(t)->is));
+    json_tree_free(t);
+    return NULL;
 }
 
 /* ---- values ---- */
 
-static char *copy(const char *s, size_t len)
+static int read_id(struct members *m, struct record *r)
 {
-    char *to = xcalloc(1, len + 1);
-
-    memcpy(to, s, len);
-    return to;
-}
-
-static int read_id(struct line *l, struct record *r)
-{
-    const json_t *v = l->value[KEY_ID];
-    size_t len;
+    const struct json_value *v = m->value[KEY_ID];
 
     if (v == NULL)
         return 0;
-    if (json_is_integer(v)) {
+    if (v->is == JSON_IS_INTEGER) {
         r->id_kind = RECORD_ID_INT;
-        r->id_int = json_integer_value(v);
+        r->id_int = v->integer;
         return 0;
     }
-    if (!json_is_string(v))
-        return fail_type(l, KEY_ID, -1, "a string or an integer", v);
-    len = json_string_length(v);
-    if (len == 0)
-        return fail(l, KEY_ID, "invalid_value", "is empty");
-    if (len > RECORD_ID_BYTES_MAX)
-        return record_error_set(l->e, "too_large", "id",
+    if (v->is != JSON_IS_STRING)
+        return members_fail_type(m, KEY_ID, -1, "a string or an integer", v);
+    if (v->len == 0)
+        return members_fail(m, KEY_ID, "invalid_value", "is empty");
+    if (v->len > RECORD_ID_BYTES_MAX)
+        return record_error_set(m->e, "too_large", "id",
                                 "\"id\" has %zu bytes, at most %u are allowed",
-                                len, RECORD_ID_BYTES_MAX);
+                                v->len, RECORD_ID_BYTES_MAX);
     r->id_kind = RECORD_ID_STRING;
-    r->id = copy(json_string_value(v), len);
-    r->id_len = len;
+    r->id = members_copy(v);
+    r->id_len = v->len;
     return 0;
 }
 
-static int read_metadata(struct line *l, struct record *r)
+static int read_metadata(struct members *m, struct record *r)
 {
-    const json_t *v = l->value[KEY_METADATA];
+    const struct json_value *v = m->value[KEY_METADATA];
     struct buf compact = BUF_INIT;
 
     if (v == NULL)
         return 0;
-    if (!json_is_object(v))
-        return fail_type(l, KEY_METADATA, -1, "an object", v);
-    json_span_compact(json_span_member(l->text, l->len, l->metadata_at),
-                      &compact);
+    if (v->is != JSON_IS_OBJECT)
+        return members_fail_type(m, KEY_METADATA, -1, "an object", v);
+    json_span_compact(v->span, &compact);
     r->metadata = compact.data;
-    return 0;
-}
-
-/* `nth` as in fail_type(). */
-static int read_text(struct line *l, enum key key, long nth, const json_t *v,
-                     struct record_text *out)
-{
-    if (!json_is_string(v))
-        return fail_type(l, key, nth, "a string", v);
-    out->is_ids = false;
-    out->len = json_string_length(v);
-    out->text = copy(json_string_value(v), out->len);
-    return 0;
-}
-
-static int read_ids(struct line *l, enum key key, long nth, const json_t *v,
-                    struct record_text *out)
-{
-    if (!json_is_array(v))
-        return fail_type(l, key, nth, "an array of token ids", v);
-    out->is_ids = true;
-    out->n = json_array_size(v);
-    out->id = xcalloc(out->n, sizeof *out->id);
-    for (size_t i = 0; i < out->n; i++) {
-        const json_t *id = json_array_get(v, i);
-        json_int_t value = json_integer_value(id);
-
-        if (!json_is_integer(id))
-            return record_error_set(l->e, "wrong_type", key_names[key],
-                                    "\"%s\": token id %zu must be an integer, "
-                                    "not %s",
-                                    key_names[key], i + 1, type_name(id));
-        if (value < 0 || value > INT32_MAX)
-            return record_error_set(l->e, "invalid_value", key_names[key],
-                                    "\"%s\": token id %zu is %lld, allowed "
-                                    "0..%d",
-                                    key_names[key], i + 1, (long long)value,
-                                    INT32_MAX);
-        out->id[i] = (int32_t)value;
-    }
     return 0;
 }
 
 /* The value of `key`, or of its twin with token ids, which directly follows in
  * enum key. One must be there, not both.
  */
-static int pick(struct line *l, enum key key, enum key *got)
+static int pick(struct members *m, enum key key, enum key *got)
 {
-    if (l->value[key] != NULL && l->value[key + 1] != NULL)
-        return record_error_set(l->e, "invalid_value", key_names[key + 1],
+    if (m->value[key] != NULL && m->value[key + 1] != NULL)
+        return record_error_set(m->e, "invalid_value", key_names[key + 1],
                                 "\"%s\" and \"%s\" exclude each other",
                                 key_names[key], key_names[key + 1]);
-    if (l->value[key] == NULL && l->value[key + 1] == NULL)
-        return record_error_set(l->e, "missing_field", key_names[key],
+    if (m->value[key] == NULL && m->value[key + 1] == NULL)
+        return record_error_set(m->e, "missing_field", key_names[key],
                                 "\"%s\" is missing", key_names[key]);
-    *got = l->value[key] != NULL ? key : (enum key)(key + 1);
+    *got = m->value[key] != NULL ? key : (enum key)(key + 1);
     return 0;
 }
 
-static int read_either(struct line *l, enum key key, struct record_text *out)
+static int read_either(struct members *m, enum key key, struct record_text *out)
 {
     enum key got;
 
-    if (pick(l, key, &got) < 0)
+    if (pick(m, key, &got) < 0)
         return -1;
-    return got == key ? read_text(l, got, -1, l->value[got], out)
-                      : read_ids(l, got, -1, l->value[got], out);
+    return got == key ? members_text(m, got, -1, m->value[got], out)
+                      : members_ids(m, got, -1, m->value[got], out);
 }
 
 static bool text_empty(const struct record_text *t)
@@ -383,168 +171,95 @@ static bool text_empty(const struct record_text *t)
     return t->is_ids ? t->n == 0 : t->len == 0;
 }
 
-static int read_target(struct line *l, struct record *r)
+static int read_target(struct members *m, struct record *r)
 {
-    enum key got = l->value[KEY_TARGET] ? KEY_TARGET : KEY_TARGET_IDS;
+    enum key got = m->value[KEY_TARGET] ? KEY_TARGET : KEY_TARGET_IDS;
 
     r->target = xcalloc(1, sizeof *r->target);
     r->n_target = 1;
-    if (read_either(l, KEY_TARGET, r->target) < 0)
+    if (read_either(m, KEY_TARGET, r->target) < 0)
         return -1;
     if (text_empty(r->target))
-        return fail(l, got, "invalid_value", "is empty: nothing to score");
+        return members_fail(m, got, "invalid_value",
+                            "is empty: nothing to score");
     return 0;
 }
 
-static int read_choices(struct line *l, struct record *r)
+static int read_choices(struct members *m, struct record *r)
 {
-    const json_t *v;
+    const struct json_value *v, *one;
     enum key got;
 
-    if (pick(l, KEY_CHOICES, &got) < 0)
+    if (pick(m, KEY_CHOICES, &got) < 0)
         return -1;
-    v = l->value[got];
-    if (!json_is_array(v))
-        return fail_type(l, got, -1, "an array", v);
-    if (json_array_size(v) == 0)
-        return fail(l, got, "invalid_value", "is empty: nothing to choose");
-    if (json_array_size(v) > RECORD_CHOICES_MAX)
-        return record_error_set(l->e, "too_large", key_names[got],
+    v = m->value[got];
+    if (v->is != JSON_IS_ARRAY)
+        return members_fail_type(m, got, -1, "an array", v);
+    if (v->n == 0)
+        return members_fail(m, got, "invalid_value",
+                            "is empty: nothing to choose");
+    if (v->n > RECORD_CHOICES_MAX)
+        return record_error_set(m->e, "too_large", key_names[got],
                                 "\"%s\" has %zu entries, at most %u are "
                                 "allowed",
-                                key_names[got], json_array_size(v),
-                                RECORD_CHOICES_MAX);
-    r->target = xcalloc(json_array_size(v), sizeof *r->target);
-    r->n_target = json_array_size(v);
-    for (size_t i = 0; i < r->n_target; i++) {
-        const json_t *one = json_array_get(v, i);
+                                key_names[got], v->n, RECORD_CHOICES_MAX);
+    r->target = xcalloc(v->n, sizeof *r->target);
+    r->n_target = v->n;
+    one = v->first;
+    for (size_t i = 0; i < r->n_target; i++, one = one->next) {
         int status = got == KEY_CHOICES
-                         ? read_text(l, got, (long)i, one, &r->target[i])
-                         : read_ids(l, got, (long)i, one, &r->target[i]);
+                         ? members_text(m, got, (long)i, one, &r->target[i])
+                         : members_ids(m, got, (long)i, one, &r->target[i]);
 
         if (status < 0)
             return -1;
         if (text_empty(&r->target[i]))
-            return record_error_set(l->e, "invalid_value", key_names[got],
+            return record_error_set(m->e, "invalid_value", key_names[got],
                                     "\"%s\"[%zu] is empty: nothing to score",
                                     key_names[got], i);
     }
     return 0;
 }
 
-/* ---- numbers ---- */
-
-static int read_int(struct line *l, enum key key, int64_t min, int64_t max,
-                    int64_t *out)
-{
-    const json_t *v = l->value[key];
-
-    if (v == NULL)
-        return 0;
-    if (!json_is_integer(v))
-        return fail_type(l, key, -1, "an integer", v);
-    if (json_integer_value(v) < min || json_integer_value(v) > max)
-        return record_error_set(
-            l->e, "invalid_value", key_names[key],
-            "\"%s\" is %lld, allowed %lld..%lld", key_names[key],
-            (long long)json_integer_value(v), (long long)min, (long long)max);
-    *out = json_integer_value(v);
-    return 0;
-}
-
-/* 0 itself is allowed only with `zero`. */
-static int read_real(struct line *l, enum key key, bool zero, double max,
-                     double *out)
-{
-    const json_t *v = l->value[key];
-    double x = json_number_value(v);
-
-    if (v == NULL)
-        return 0;
-    if (!json_is_number(v))
-        return fail_type(l, key, -1, "a number", v);
-    if (x < 0 || x > max || (x == 0 && !zero))
-        return record_error_set(l->e, "invalid_value", key_names[key],
-                                "\"%s\" is %g, allowed %s %g", key_names[key],
-                                x, zero ? "0 to" : "above 0, up to", max);
-    *out = x;
-    return 0;
-}
-
-static int read_gold(struct line *l, struct record *r)
+static int read_gold(struct members *m, struct record *r)
 {
     int64_t gold = -1;
 
-    if (read_int(l, KEY_GOLD, 0, (int64_t)r->n_target - 1, &gold) < 0)
+    if (members_int(m, KEY_GOLD, 0, (int64_t)r->n_target - 1, &gold) < 0)
         return -1;
     r->gold = (int32_t)gold;
     return 0;
 }
 
-static int read_stops(struct line *l, struct record *r)
-{
-    const json_t *v = l->value[KEY_STOP];
-    size_t n = json_is_array(v) ? json_array_size(v) : 1;
-
-    if (v == NULL)
-        return 0;
-    if (!json_is_array(v) && !json_is_string(v))
-        return fail_type(l, KEY_STOP, -1, "a string or an array of strings", v);
-    if (n == 0)
-        return fail(l, KEY_STOP, "invalid_value", "is empty");
-    if (n > RECORD_STOPS_MAX)
-        return record_error_set(l->e, "too_large", "stop",
-                                "\"stop\" has %zu entries, at most %u are "
-                                "allowed",
-                                n, RECORD_STOPS_MAX);
-    r->stop = xcalloc(n, sizeof *r->stop);
-    r->n_stop = n;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *one = json_is_array(v) ? json_array_get(v, i) : v;
-
-        if (read_text(l, KEY_STOP, json_is_array(v) ? (long)i : -1, one,
-                      &r->stop[i])
-            < 0)
-            return -1;
-        if (r->stop[i].len == 0)
-            return fail(l, KEY_STOP, "invalid_value",
-                        "contains an empty string");
-        if (r->stop[i].len > RECORD_STOP_BYTES_MAX)
-            return record_error_set(l->e, "too_large", "stop",
-                                    "a stop string has %zu bytes, at most %u "
-                                    "are allowed",
-                                    r->stop[i].len, RECORD_STOP_BYTES_MAX);
-    }
-    return 0;
-}
-
-static int read_sampling(struct line *l, struct record *r)
+static int read_sampling(struct members *m, struct record *r)
 {
     int64_t max_tokens = MAX_TOKENS_DEFAULT, top_k = 0, seed = 0;
 
-    if (read_int(l, KEY_MAX_TOKENS, 1, RECORD_MAX_TOKENS_MAX, &max_tokens) < 0
-        || read_real(l, KEY_TEMPERATURE, true, TEMPERATURE_MAX, &r->temperature)
+    if (members_int(m, KEY_MAX_TOKENS, 1, RECORD_MAX_TOKENS_MAX, &max_tokens)
+            < 0
+        || members_real(m, KEY_TEMPERATURE, 0, false, TEMPERATURE_MAX,
+                        &r->temperature)
                < 0
-        || read_real(l, KEY_TOP_P, false, 1.0, &r->top_p) < 0
-        || read_int(l, KEY_TOP_K, 0, INT32_MAX, &top_k) < 0
-        || read_int(l, KEY_SEED, 0, INT64_MAX, &seed) < 0)
+        || members_real(m, KEY_TOP_P, 0, true, 1.0, &r->top_p) < 0
+        || members_int(m, KEY_TOP_K, 0, INT32_MAX, &top_k) < 0
+        || members_int(m, KEY_SEED, 0, INT64_MAX, &seed) < 0)
         return -1;
     r->max_tokens = (int32_t)max_tokens;
     r->top_k = (int32_t)top_k;
-    r->has_seed = l->value[KEY_SEED] != NULL;
+    r->has_seed = m->value[KEY_SEED] != NULL;
     r->seed = (uint64_t)seed;
-    return read_stops(l, r);
+    return members_stops(m, KEY_STOP, r);
 }
 
 /* ---- the line as a whole ---- */
 
-static bool has(const struct line *l, enum key key)
+static bool has(const struct members *m, enum key key)
 {
-    return l->value[key] != NULL || l->value[key + 1] != NULL;
+    return m->value[key] != NULL || m->value[key + 1] != NULL;
 }
 
 /* Which kind of line this is: each has one key that no other has. */
-static int find_kind(struct line *l, enum record_kind *kind)
+static int find_kind(struct members *m, enum record_kind *kind)
 {
     static const enum key mark[] = {
         [RECORD_SCORE] = KEY_TARGET,
@@ -555,10 +270,10 @@ static int find_kind(struct line *l, enum record_kind *kind)
     int found = -1;
 
     for (int k = 0; k < 4; k++) {
-        if (!has(l, mark[k]))
+        if (!has(m, mark[k]))
             continue;
         if (found >= 0)
-            return record_error_set(l->e, "invalid_value", key_names[mark[k]],
+            return record_error_set(m->e, "invalid_value", key_names[mark[k]],
                                     "\"%s\" and \"%s\" exclude each other",
                                     key_names[mark[found]], key_names[mark[k]]);
         found = k;
@@ -567,85 +282,88 @@ static int find_kind(struct line *l, enum record_kind *kind)
         *kind = (enum record_kind)found;
         return 0;
     }
-    if (has(l, KEY_CONTEXT))
-        return record_error_set(l->e, "missing_field", "target",
+    if (has(m, KEY_CONTEXT))
+        return record_error_set(m->e, "missing_field", "target",
                                 "\"target\" is missing (a line with "
                                 "\"context\" is scored: it needs \"target\" or "
                                 "\"choices\")");
-    return record_error_set(l->e, "missing_field", "",
+    return record_error_set(m->e, "missing_field", "",
                             "nothing to do: a line needs \"target\", "
                             "\"choices\", \"text\" or \"prompt\"");
 }
 
 /* Known keys that this kind of line has no use for are mistakes too. */
-static int check_keys(struct line *l, enum record_kind kind)
+static int check_keys(struct members *m, enum record_kind kind)
 {
     for (int i = 0; i < N_KEYS; i++)
-        if (l->value[i] != NULL && (key_kinds[i] & BIT(kind)) == 0)
-            return record_error_set(l->e, "unknown_key", key_names[i],
+        if (m->value[i] != NULL && (key_kinds[i] & BIT(kind)) == 0)
+            return record_error_set(m->e, "unknown_key", key_names[i],
                                     "\"%s\" does not belong in %s",
                                     key_names[i], kind_names[kind]);
     return 0;
 }
 
-static int read_kind(struct line *l, struct record *r)
+static int read_kind(struct members *m, struct record *r)
 {
-    if (find_kind(l, &r->kind) < 0 || check_keys(l, r->kind) < 0)
+    if (find_kind(m, &r->kind) < 0 || check_keys(m, r->kind) < 0)
         return -1;
     switch (r->kind) {
     case RECORD_SCORE:
-        if (read_either(l, KEY_CONTEXT, &r->context) < 0)
+        if (read_either(m, KEY_CONTEXT, &r->context) < 0)
             return -1;
-        return read_target(l, r);
+        return read_target(m, r);
     case RECORD_CHOICE:
-        if (read_either(l, KEY_CONTEXT, &r->context) < 0
-            || read_choices(l, r) < 0)
+        if (read_either(m, KEY_CONTEXT, &r->context) < 0
+            || read_choices(m, r) < 0)
             return -1;
-        return read_gold(l, r);
+        return read_gold(m, r);
     case RECORD_ROLLING:
-        if (read_either(l, KEY_TEXT, &r->context) < 0)
+        if (read_either(m, KEY_TEXT, &r->context) < 0)
             return -1;
         if (text_empty(&r->context))
-            return fail(l, r->context.is_ids ? KEY_TEXT_IDS : KEY_TEXT,
-                        "invalid_value", "is empty: nothing to score");
+            return members_fail(m, r->context.is_ids ? KEY_TEXT_IDS : KEY_TEXT,
+                                "invalid_value", "is empty: nothing to score");
         return 0;
     case RECORD_GENERATE:
-        if (read_either(l, KEY_PROMPT, &r->context) < 0)
+        if (read_either(m, KEY_PROMPT, &r->context) < 0)
             return -1;
-        return read_sampling(l, r);
+        return read_sampling(m, r);
     }
     return -1;
 }
 
 /* The id is read even when something else is wrong: the error line needs it. */
-static int read_line(struct line *l, json_t *root, struct record *r)
+static int read_line(struct members *m, const struct json_value *root,
+                     struct record *r)
 {
+    const struct json_value *unknown = members_sort(m, root);
     struct record_error also;
 
-    if (line_sort(l, root) < 0) {
-        l->e = &also;
-        read_id(l, r);
+    if (unknown != NULL) {
+        members_unknown(m, unknown->name);
+        m->e = &also;
+        read_id(m, r);
         return -1;
     }
-    if (read_id(l, r) < 0 || read_metadata(l, r) < 0)
+    if (read_id(m, r) < 0 || read_metadata(m, r) < 0)
         return -1;
-    return read_kind(l, r);
+    return read_kind(m, r);
 }
 
 struct record *record_parse(const char *line, size_t len, uint64_t number,
                             struct record *partial, struct record_error *e)
 {
-    struct line l = {.text = line, .len = len, .e = e};
+    struct members m = {.name = key_names, .e = e};
     struct record *r = xcalloc(1, sizeof *r);
-    json_t *root = parse_json(line, len, e);
+    struct json_tree *t = read_object(line, len, e);
     int status = -1;
 
     r->line = number;
     r->gold = -1;
     r->top_p = 1;
-    if (root != NULL) {
-        status = read_line(&l, root, r);
-        json_decref(root);
+    if (t != NULL) {
+        status = read_line(&m, json_root(t), r);
+        json_tree_free(t);
     }
     if (status == 0)
         return r;

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "proto/record_error.h"
 
 #define RECORD_BYTES_MAX (16u << 20) /* an input line */
 #define RECORD_ID_BYTES_MAX 512u
@@ -77,15 +78,6 @@ struct record {
     char *metadata; /* compact JSON of the object, or NULL */
 };
 
-/* Why a line is an error. `code` is one of the strings listed in
- * docs/records.md; static.
- */
-struct record_error {
-    const char *code;
-    char message[400];
-    char field[64]; /* "" when the line as a whole is meant */
-};
-
 /* Parse one line (no newline). Returns a record for record_free(), or NULL with
  * *e filled. Codes: invalid_json, not_utf8, missing_field, wrong_type,
  * unknown_key, duplicate_key, invalid_value, too_large.
@@ -97,10 +89,6 @@ struct record *record_parse(const char *line, size_t len, uint64_t number,
                             struct record *partial, struct record_error *e);
 void record_free(struct record *r); /* NULL is allowed */
 void record_clear(struct record *r);
-
-int record_error_set(struct record_error *e, const char *code,
-                     const char *field, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5))); /* returns -1 */
 
 /* 128 bits that tell ids apart: keyed BLAKE2b of kind and value. An absent id
  * equals the integer of its line number.

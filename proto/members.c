@@ -1,0 +1,194 @@
+#include "proto/members.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/conf.h"
+
+const struct json_value *members_sort(struct members *m,
+                                      const struct json_value *object)
+{
+    const struct json_value *unknown = NULL;
+
+    for (const struct json_value *v = object->first; v; v = v->next) {
+        int key = 0;
+
+        while (m->name[key] != NULL && strcmp(m->name[key], v->name) != 0)
+            key++;
+        if (m->name[key] != NULL)
+            m->value[key] = v;
+        else if (unknown == NULL)
+            unknown = v;
+    }
+    return unknown;
+}
+
+int members_unknown(struct members *m, const char *name)
+{
+    const char *near = conf_nearest(name, m->name);
+
+    if (near != NULL)
+        return record_error_set(m->e, "unknown_key", name,
+                                "unknown key \"%s\"; did you mean \"%s\"?",
+                                name, near);
+    return record_error_set(m->e, "unknown_key", name,
+                            "unknown key \"%s\" (own data may travel in "
+                            "\"metadata\")",
+                            name);
+}
+
+int members_fail(struct members *m, int key, const char *code, const char *what)
+{
+    return record_error_set(m->e, code, m->name[key], "\"%s\" %s", m->name[key],
+                            what);
+}
+
+int members_fail_type(struct members *m, int key, long nth, const char *wanted,
+                      const struct json_value *got)
+{
+    char element[32] = "";
+
+    if (nth >= 0)
+        snprintf(element, sizeof element, "[%ld]", nth);
+    return record_error_set(m->e, "wrong_type", m->name[key],
+                            "\"%s\"%s must be %s, not %s", m->name[key],
+                            element, wanted, json_is_name(got->is));
+}
+
+int members_int(struct members *m, int key, int64_t min, int64_t max,
+                int64_t *out)
+{
+    const struct json_value *v = m->value[key];
+
+    if (v == NULL)
+        return 0;
+    if (v->is != JSON_IS_INTEGER)
+        return members_fail_type(m, key, -1, "an integer", v);
+    if (v->integer < min || v->integer > max)
+        return record_error_set(m->e, "invalid_value", m->name[key],
+                                "\"%s\" is %lld, allowed %lld..%lld",
+                                m->name[key], (long long)v->integer,
+                                (long long)min, (long long)max);
+    *out = v->integer;
+    return 0;
+}
+
+int members_real(struct members *m, int key, double min, bool above, double max,
+                 double *out)
+{
+    const struct json_value *v = m->value[key];
+
+    if (v == NULL)
+        return 0;
+    if (v->is != JSON_IS_INTEGER && v->is != JSON_IS_REAL)
+        return members_fail_type(m, key, -1, "a number", v);
+    if (v->number < min || v->number > max || (v->number <= min && above))
+        return record_error_set(m->e, "invalid_value", m->name[key],
+                                "\"%s\" is %g, allowed %s%g%s %g", m->name[key],
+                                v->number, above ? "above " : "", min,
+                                above ? ", up to" : " to", max);
+    *out = v->number;
+    return 0;
+}
+
+int members_bool(struct members *m, int key, bool *out)
+{
+    const struct json_value *v = m->value[key];
+
+    if (v == NULL)
+        return 0;
+    if (v->is != JSON_IS_TRUE && v->is != JSON_IS_FALSE)
+        return members_fail_type(m, key, -1, "true or false", v);
+    *out = v->is == JSON_IS_TRUE;
+    return 0;
+}
+
+char *members_copy(const struct json_value *string)
+{
+    char *to = xcalloc(1, string->len + 1);
+
+    memcpy(to, string->text, string->len);
+    return to;
+}
+
+int members_text(struct members *m, int key, long nth,
+                 const struct json_value *v, struct record_text *out)
+{
+    if (v->is != JSON_IS_STRING)
+        return members_fail_type(m, key, nth, "a string", v);
+    out->is_ids = false;
+    out->len = v->len;
+    out->text = members_copy(v);
+    return 0;
+}
+
+int members_ids(struct members *m, int key, long nth,
+                const struct json_value *v, struct record_text *out)
+{
+    size_t i = 0;
+
+    if (v->is != JSON_IS_ARRAY)
+        return members_fail_type(m, key, nth, "an array of token ids", v);
+    out->is_ids = true;
+    out->n = v->n;
+    out->id = xcalloc(out->n, sizeof *out->id);
+    for (const struct json_value *id = v->first; id != NULL; id = id->next) {
+        if (id->is != JSON_IS_INTEGER)
+            return record_error_set(m->e, "wrong_type", m->name[key],
+                                    "\"%s\": token id %zu must be an integer, "
+                                    "not %s",
+                                    m->name[key], i + 1, json_is_name(id->is));
+        if (id->integer < 0 || id->integer > INT32_MAX)
+            return record_error_set(m->e, "invalid_value", m->name[key],
+                                    "\"%s\": token id %zu is %lld, allowed "
+                                    "0..%d",
+                                    m->name[key], i + 1, (long long)id->integer,
+                                    INT32_MAX);
+        out->id[i++] = (int32_t)id->integer;
+    }
+    return 0;
+}
+
+static int read_stop(struct members *m, int key, long nth,
+                     const struct json_value *v, struct record_text *out)
+{
+    if (members_text(m, key, nth, v, out) < 0)
+        return -1;
+    if (out->len == 0)
+        return members_fail(m, key, "invalid_value",
+                            "contains an empty string");
+    if (out->len > RECORD_STOP_BYTES_MAX)
+        return record_error_set(m->e, "too_large", m->name[key],
+                                "a stop string has %zu bytes, at most %u are "
+                                "allowed",
+                                out->len, RECORD_STOP_BYTES_MAX);
+    return 0;
+}
+
+int members_stops(struct members *m, int key, struct record *r)
+{
+    const struct json_value *v = m->value[key], *one;
+    bool list = v != NULL && v->is == JSON_IS_ARRAY;
+    size_t n = list ? v->n : 1;
+
+    if (v == NULL)
+        return 0;
+    if (!list && v->is != JSON_IS_STRING)
+        return members_fail_type(m, key, -1, "a string or an array of strings",
+                                 v);
+    if (n == 0)
+        return members_fail(m, key, "invalid_value", "is empty");
+    if (n > RECORD_STOPS_MAX)
+        return record_error_set(m->e, "too_large", m->name[key],
+                                "\"%s\" has %zu entries, at most %u are "
+                                "allowed",
+                                m->name[key], n, RECORD_STOPS_MAX);
+    r->stop = xcalloc(n, sizeof *r->stop);
+    r->n_stop = n;
+    one = list ? v->first : v;
+    for (size_t i = 0; i < n; i++, one = one->next) {
+        if (read_stop(m, key, list ? (long)i : -1, one, &r->stop[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
