@@ -138,6 +138,8 @@ struct backend {
     int32_t vocab;       /* V */
     size_t state_bytes;  /* of backend_save() */
     const char *compute; /* "fp32", "fp16", "bf16" or "null"; static */
+    bool async;          /* submit() returns before the step is computed: it
+                          * pays to have two of them unwaited */
 
     struct backend_guard *guard; /* of backend.c; create leaves it NULL */
 };

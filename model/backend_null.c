@@ -329,6 +329,7 @@ static struct backend *null_create(const struct weights *w,
     n->base.ops = &backend_null;
     n->base.limits = *limits;
     n->base.compute = "null";
+    n->base.async = true;
     n->base.state_bytes = STATE_FLOATS * sizeof(float);
     if (read_options(n, options, err) < 0) {
         null_destroy(&n->base);

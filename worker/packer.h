@@ -25,7 +25,7 @@ struct packer {
 /* What place i (a state slot) has to feed. */
 struct packer_place {
     int32_t left;  /* tokens; 0: the place is empty or has nothing to feed */
-    bool decoding; /* its one token was sampled by the last step */
+    bool decoding; /* its one token is sampled by the step before */
 };
 
 /* Decide how many tokens of each place to feed: take[n], sum <= rows. Returns

@@ -10,12 +10,31 @@
 
 #define PREFIX UINT32_MAX /* in place of a branch number */
 
-/* What a state slot is doing. */
-struct place {
-    struct task *task; /* NULL: free */
+/* A slot's run, and those that left it in steps not read yet. */
+#define RUNS_PER_SLOT (1 + RANK_UNWAITED_MAX)
+
+/* A sequence on its way through a state slot. It leaves the slot when its last
+ * token is in a step, and is over when the results of all its steps are read.
+ */
+struct run {
+    struct task *task; /* NULL: this run is free */
     uint32_t branch;   /* or PREFIX */
+    int32_t slot;      /* -1: left it */
+    int32_t unread;    /* steps with a piece of it, not read yet */
+    int32_t drawn;     /* tokens, in all steps planned */
+    bool decoding;     /* feeds the token sampled last */
     struct seq seq;
-    bool decoding; /* feeds the token sampled last */
+};
+
+/* A step, planned or on the device. */
+struct flight {
+    int64_t ticket;
+    struct step step;          /* the arrays below, but for const */
+    struct run **run;          /* [n_slot] of each piece */
+    uint64_t *id;              /* [n_slot] record of each piece */
+    struct piece *piece;       /* [n_slot] */
+    struct score_row *score;   /* [rows_max] */
+    struct sample_row *sample; /* [n_slot] */
 };
 
 struct queue {
@@ -26,29 +45,26 @@ struct rank {
     struct backend *backend;
     const struct tokenizer *tokenizer;
     int32_t n_slot, rows_max;
-    struct place *place; /* [n_slot] */
-    int32_t *free_slot;  /* [n_free], a stack */
-    int32_t n_free;      /* >= n_reserved */
-    int32_t n_reserved;  /* free slots promised to admitted tasks */
+    struct run *run;       /* [RUNS_PER_SLOT * n_slot] */
+    struct run **free_run; /* [n_free_run], a stack */
+    int32_t n_free_run;
+    struct run **place; /* [n_slot] NULL: free */
+    int32_t *free_slot; /* [n_free], a stack */
+    int32_t n_free;     /* >= n_reserved */
+    int32_t n_reserved; /* free slots promised to admitted tasks */
     struct task *oldest, *newest;
     struct queue waiting; /* not admitted yet */
     struct queue forking; /* admitted, with branches to start */
     struct buf answers;
     struct rank_counts counts;
 
-    /* The plan of a step. */
     struct packer packer;
     struct packer_place *want; /* [n_slot] */
     int32_t *take;             /* [n_slot] */
-    struct piece *piece;       /* [n_slot] */
-    uint64_t *in_flight;       /* [n_slot] */
-    int32_t n_piece;
-    struct score_row *score; /* [rows_max] */
-    struct score_out *score_out;
-    int32_t n_score;
-    struct sample_row *sample; /* [n_slot] */
-    struct sample_out *sample_out;
-    int32_t n_sample;
+
+    /* Step k is in flight[k % RANK_UNWAITED_MAX]. */
+    struct flight flight[RANK_UNWAITED_MAX];
+    uint64_t n_submitted, n_read; /* steps */
 };
 
 static void queue_add(struct queue *q, struct task *t)
@@ -79,11 +95,34 @@ static void queue_remove(struct queue *q, const struct task *t)
     queue_take(q, at);
 }
 
+static void flight_init(struct flight *f, size_t slots, size_t rows)
+{
+    f->run = xcalloc(slots, sizeof *f->run);
+    f->id = xcalloc(slots, sizeof *f->id);
+    f->step.piece = f->piece = xcalloc(slots, sizeof *f->piece);
+    f->step.score = f->score = xcalloc(rows, sizeof *f->score);
+    f->step.score_out = xcalloc(rows, sizeof *f->step.score_out);
+    f->step.sample = f->sample = xcalloc(slots, sizeof *f->sample);
+    f->step.sample_out = xcalloc(slots, sizeof *f->step.sample_out);
+}
+
+static void flight_free(struct flight *f)
+{
+    free(f->run);
+    free(f->id);
+    free(f->piece);
+    free(f->score);
+    free(f->step.score_out);
+    free(f->sample);
+    free(f->step.sample_out);
+}
+
 struct rank *rank_create(struct backend *b, const struct tokenizer *t)
 {
     struct rank *r = xcalloc(1, sizeof *r);
     size_t slots = (size_t)b->limits.slots;
     size_t rows = (size_t)b->limits.tokens_per_step;
+    size_t runs = RUNS_PER_SLOT * slots;
 
     assert(b->limits.slots >= RANK_SLOTS_MIN);
     assert(b->limits.score_rows == b->limits.tokens_per_step);
@@ -93,16 +132,16 @@ struct rank *rank_create(struct backend *b, const struct tokenizer *t)
     r->rows_max = b->limits.tokens_per_step;
     r->waiting.last = &r->waiting.first;
     r->forking.last = &r->forking.first;
+    r->run = xcalloc(runs, sizeof *r->run);
+    r->free_run = xcalloc(runs, sizeof *r->free_run);
     r->place = xcalloc(slots, sizeof *r->place);
     r->free_slot = xcalloc(slots, sizeof *r->free_slot);
     r->want = xcalloc(slots, sizeof *r->want);
     r->take = xcalloc(slots, sizeof *r->take);
-    r->piece = xcalloc(slots, sizeof *r->piece);
-    r->in_flight = xcalloc(slots, sizeof *r->in_flight);
-    r->sample = xcalloc(slots, sizeof *r->sample);
-    r->sample_out = xcalloc(slots, sizeof *r->sample_out);
-    r->score = xcalloc(rows, sizeof *r->score);
-    r->score_out = xcalloc(rows, sizeof *r->score_out);
+    for (int i = 0; i < RANK_UNWAITED_MAX; i++)
+        flight_init(&r->flight[i], slots, rows);
+    while (runs > 0)
+        r->free_run[r->n_free_run++] = &r->run[--runs];
     while (r->n_free < r->n_slot) {
         r->free_slot[r->n_free] = r->n_slot - 1 - r->n_free;
         r->n_free++;
@@ -110,26 +149,45 @@ struct rank *rank_create(struct backend *b, const struct tokenizer *t)
     return r;
 }
 
+/* The run is out of its slot and its results are read. The last of an answered
+ * record takes the record with it.
+ */
+static void free_run(struct rank *r, struct run *run)
+{
+    struct task *t = run->task;
+
+    run->task = NULL;
+    r->free_run[r->n_free_run++] = run;
+    if (--t->n_run == 0 && t->over)
+        task_free(t);
+}
+
 void rank_destroy(struct rank *r)
 {
     if (r == NULL)
         return;
+    /* The device may still write into the outputs. */
+    for (; r->n_read < r->n_submitted; r->n_read++)
+        (void)backend_wait(
+            r->backend, r->flight[r->n_read % RANK_UNWAITED_MAX].ticket, NULL);
+    for (int32_t i = 0; i < RUNS_PER_SLOT * r->n_slot; i++) {
+        if (r->run[i].task != NULL)
+            free_run(r, &r->run[i]);
+    }
     while (r->oldest != NULL) {
         struct task *t = r->oldest;
 
         r->oldest = t->newer;
         task_free(t);
     }
+    for (int i = 0; i < RANK_UNWAITED_MAX; i++)
+        flight_free(&r->flight[i]);
+    free(r->run);
+    free(r->free_run);
     free(r->place);
     free(r->free_slot);
     free(r->want);
     free(r->take);
-    free(r->piece);
-    free(r->in_flight);
-    free(r->sample);
-    free(r->sample_out);
-    free(r->score);
-    free(r->score_out);
     buf_free(&r->answers);
     free(r);
 }
@@ -144,26 +202,61 @@ const struct rank_counts *rank_counts(const struct rank *r)
     return &r->counts;
 }
 
-uint32_t rank_in_flight(const struct rank *r, const uint64_t **id)
+int rank_unwaited(const struct rank *r)
 {
-    *id = r->in_flight;
-    return (uint32_t)r->n_piece;
+    return (int)(r->n_submitted - r->n_read);
 }
 
-static int32_t take_slot(struct rank *r, struct task *t, uint32_t branch)
+/* The step that is planned, or the next to be. */
+static struct flight *next_flight(struct rank *r)
 {
-    int32_t slot = r->free_slot[--r->n_free];
+    return &r->flight[r->n_submitted % RANK_UNWAITED_MAX];
+}
 
-    r->place[slot] = (struct place){.task = t, .branch = branch};
+uint32_t rank_planned(struct rank *r, const uint64_t **id)
+{
+    struct flight *f = next_flight(r);
+
+    *id = f->id;
+    return (uint32_t)f->step.n_piece;
+}
+
+static int32_t take_slot(struct rank *r)
+{
+    return r->free_slot[--r->n_free];
+}
+
+/* Begin a sequence of the task in a slot that is its own. */
+static struct run *start_run(struct rank *r, struct task *t, uint32_t branch,
+                             int32_t slot)
+{
+    struct run *run = r->free_run[--r->n_free_run];
+
+    *run = (struct run){.task = t, .branch = branch, .slot = slot};
+    r->place[slot] = run;
+    t->n_run++;
     t->n_place++;
+    return run;
+}
+
+/* Take the run out of its slot, which stays the task's. What the device has
+ * still to do for the run comes before anything given to it from now on.
+ */
+static int32_t leave_slot(struct rank *r, struct run *run)
+{
+    int32_t slot = run->slot;
+
+    r->place[slot] = NULL;
+    run->task->n_place--;
+    run->slot = -1;
+    if (run->unread == 0)
+        free_run(r, run);
     return slot;
 }
 
-static void give_slot(struct rank *r, int32_t slot)
+static void give_slot(struct rank *r, struct run *run)
 {
-    r->place[slot].task->n_place--;
-    r->place[slot].task = NULL;
-    r->free_slot[r->n_free++] = slot;
+    r->free_slot[r->n_free++] = leave_slot(r, run);
 }
 
 /* Promise a free slot to the task's next branch, or take the promise back. */
@@ -173,13 +266,15 @@ static void reserve(struct rank *r, struct task *t, bool yes)
     t->reserved = yes;
 }
 
-/* The record is over, finished or not: answer it and forget it. */
+/* The record is over, finished or not: answer it and forget it, though its
+ * memory stays while a step that has pieces of it is on the device.
+ */
 static void end_task(struct rank *r, struct task *t)
 {
     reserve(r, t, false);
     for (int32_t i = 0; i < r->n_slot && t->n_place > 0; i++) {
-        if (r->place[i].task == t)
-            give_slot(r, i);
+        if (r->place[i] != NULL && r->place[i]->task == t)
+            give_slot(r, r->place[i]);
     }
     if (t->where == TASK_WAITING)
         queue_remove(&r->waiting, t);
@@ -190,7 +285,9 @@ static void end_task(struct rank *r, struct task *t)
     task_answer(t, &r->answers);
     r->counts.records++;
     r->counts.cost += t->work.head.cost;
-    task_free(t);
+    t->over = true;
+    if (t->n_run == 0)
+        task_free(t);
 }
 
 static void cancel(struct rank *r, uint64_t id)
@@ -243,27 +340,28 @@ static int start_single(struct rank *r, struct task *t, struct err *err)
 {
     int32_t n = task_first_tokens(t), branch_n;
     const int32_t *token;
-    int32_t slot;
+    struct run *run;
 
     task_next_branch(t, &token, &branch_n);
     if (!task_generates(t) && branch_n <= 1) {
         end_branch(r, t, 0, 0.0, true);
         return 0;
     }
-    slot = take_slot(r, t, 0);
+    run = start_run(r, t, 0, take_slot(r));
     if (task_generates(t))
-        seq_read(&r->place[slot].seq, t->work.token, n);
+        seq_read(&run->seq, t->work.token, n);
     else
-        seq_score(&r->place[slot].seq, t->work.token, n, n - branch_n + 1);
-    return backend_reset(r->backend, slot, err);
+        seq_score(&run->seq, t->work.token, n, n - branch_n + 1);
+    return backend_reset(r->backend, run->slot, err);
 }
 
 static int start_prefix(struct rank *r, struct task *t, struct err *err)
 {
-    t->prefix_slot = take_slot(r, t, PREFIX);
+    struct run *run = start_run(r, t, PREFIX, take_slot(r));
+
+    t->prefix_slot = run->slot;
     reserve(r, t, true);
-    seq_read(&r->place[t->prefix_slot].seq, t->work.token,
-             task_first_tokens(t));
+    seq_read(&run->seq, t->work.token, task_first_tokens(t));
     return backend_reset(r->backend, t->prefix_slot, err);
 }
 
@@ -303,7 +401,7 @@ static int32_t fork_slot(struct rank *r, struct task *t, struct err *err)
     int32_t slot, rc;
 
     if (t->prefix_slot >= 0 && last) {
-        slot = t->prefix_slot;
+        slot = leave_slot(r, r->place[t->prefix_slot]);
         t->prefix_slot = -1;
         reserve(r, t, false);
         return slot;
@@ -312,7 +410,7 @@ static int32_t fork_slot(struct rank *r, struct task *t, struct err *err)
         return -1;
     if (r->n_free == r->n_reserved)
         reserve(r, t, false);
-    slot = take_slot(r, t, 0);
+    slot = take_slot(r);
     rc = t->prefix_slot >= 0
              ? backend_copy(r->backend, slot, t->prefix_slot, err)
              : backend_reset(r->backend, slot, err);
@@ -343,8 +441,7 @@ static int fork_task(struct rank *r, struct task **at, struct err *err)
         if (trivial) {
             end_branch(r, t, branch, 0.0, true);
         } else {
-            r->place[slot].branch = branch;
-            seq_score(&r->place[slot].seq, token, n, 1);
+            seq_score(&start_run(r, t, branch, slot)->seq, token, n, 1);
         }
         if (last)
             return 1;
@@ -367,39 +464,70 @@ static int fork_branches(struct rank *r, struct err *err)
     return 0;
 }
 
-/* Rows of one place's piece: scored ones, and the one that is sampled. */
-static void plan_place(struct rank *r, int32_t slot, int32_t row)
+/* All tokens of the run are in steps. */
+static void end_feeding(struct rank *r, struct run *run)
 {
-    struct place *p = &r->place[slot];
-    const struct work_head *h = &p->task->work.head;
-    int32_t take = r->take[slot];
+    struct task *t = run->task;
 
-    r->in_flight[r->n_piece] = h->id;
-    r->piece[r->n_piece++] = (struct piece){
-        .slot = slot,
-        .n = take,
-        .token = p->decoding ? NULL : p->seq.token + p->seq.fed,
-    };
-    if (!task_generates(p->task)) {
-        r->n_score += seq_rows(&p->seq, take, row, r->score + r->n_score);
+    if (run->branch == PREFIX) {
+        t->where = TASK_FORKING;
+        queue_add(&r->forking, t);
         return;
     }
-    if (!p->decoding && take < seq_left(&p->seq))
-        return;
-    r->sample[r->n_sample++] = (struct sample_row){
-        .row = row + take - 1,
-        .slot = slot,
+    give_slot(r, run);
+    if (t->prefix_slot >= 0 && t->n_started < t->work.head.n_branch)
+        reserve(r, t, true);
+}
+
+/* Tokens that the run has for the next step, once those planned are done. */
+static int32_t tokens_left(const struct run *run)
+{
+    if (!run->decoding)
+        return seq_left(&run->seq);
+    return run->drawn < run->task->work.head.max_tokens ? 1 : 0;
+}
+
+static void plan_sample(struct flight *f, struct run *run, int32_t row)
+{
+    const struct work_head *h = &run->task->work.head;
+
+    f->sample[f->step.n_sample++] = (struct sample_row){
+        .row = row,
+        .slot = run->slot,
         .temperature = h->temperature,
         .top_p = h->top_p,
         .top_k = h->top_k,
         .key = h->key,
-        .position = (uint32_t)p->task->sampled,
+        .position = (uint32_t)run->drawn++,
     };
+    run->decoding = true;
 }
 
-int32_t rank_plan(struct rank *r, struct err *err)
+/* `take` tokens of the run become the step's rows from `row` on. */
+static void plan_piece(struct rank *r, struct flight *f, struct run *run,
+                       int32_t take, int32_t row)
 {
-    int32_t rows, row = 0;
+    struct task *t = run->task;
+    int32_t i = f->step.n_piece++;
+
+    f->run[i] = run;
+    f->id[i] = t->work.head.id;
+    f->piece[i] = (struct piece){.slot = run->slot, .n = take};
+    run->unread++;
+    if (!run->decoding) {
+        f->piece[i].token = run->seq.token + run->seq.fed;
+        f->step.n_score +=
+            seq_feed(&run->seq, take, row, f->score + f->step.n_score);
+        t->fed += (uint64_t)take;
+    }
+    if (task_generates(t) && seq_left(&run->seq) == 0)
+        plan_sample(f, run, row + take - 1);
+    if (tokens_left(run) == 0)
+        end_feeding(r, run);
+}
+
+static int fill_slots(struct rank *r, struct err *err)
+{
     int more;
 
     do {
@@ -407,114 +535,108 @@ int32_t rank_plan(struct rank *r, struct err *err)
             return -1;
         more = admit(r, err);
     } while (more > 0);
-    if (more < 0)
-        return -1;
-    r->n_piece = r->n_score = r->n_sample = 0;
-    for (int32_t i = 0; i < r->n_slot; i++) {
-        struct place *p = &r->place[i];
+    return more;
+}
 
-        r->want[i] = (struct packer_place){.decoding = p->decoding};
-        if (p->task != NULL)
-            r->want[i].left = p->decoding ? 1 : seq_left(&p->seq);
+int32_t rank_plan(struct rank *r, struct err *err)
+{
+    struct flight *f = next_flight(r);
+    int32_t rows, row = 0;
+
+    assert(rank_unwaited(r) < RANK_UNWAITED_MAX);
+    if (fill_slots(r, err) < 0)
+        return -1;
+    f->step.n_piece = f->step.n_score = f->step.n_sample = 0;
+    for (int32_t i = 0; i < r->n_slot; i++) {
+        const struct run *run = r->place[i];
+
+        r->want[i] = (struct packer_place){0};
+        if (run != NULL)
+            r->want[i] = (struct packer_place){.left = tokens_left(run),
+                                               .decoding = run->decoding};
     }
     rows = packer_plan(&r->packer, r->want, r->n_slot, r->rows_max, r->take);
     for (int32_t i = 0; i < r->n_slot; i++) {
         if (r->take[i] == 0)
             continue;
-        plan_place(r, i, row);
+        plan_piece(r, f, r->place[i], r->take[i], row);
         row += r->take[i];
     }
     return rows;
 }
 
-static void fail_task(struct rank *r, struct task *t)
+int rank_submit(struct rank *r, struct err *err)
 {
-    t->status = ANSWER_NON_FINITE;
-    end_task(r, t);
+    struct flight *f = next_flight(r);
+
+    f->ticket = backend_submit(r->backend, &f->step, err);
+    if (f->ticket < 0)
+        return err_wrap(err, "%s", r->backend->ops->name);
+    r->n_submitted++;
+    return 0;
 }
 
-static void account_sample(struct rank *r, int32_t slot,
-                           const struct sample_out *out)
+/* Bring what a piece of a step gave to its run. `drawn` is NULL where nothing
+ * was sampled.
+ */
+static void read_piece(struct rank *r, struct run *run,
+                       const struct piece *piece, const struct score_out *score,
+                       int32_t n_score, const struct sample_out *drawn)
 {
-    struct place *p = &r->place[slot];
+    struct task *t = run->task;
 
-    p->decoding = true;
-    r->counts.sampled++;
-    if (!out->finite)
-        fail_task(r, p->task);
-    else if (task_sampled(p->task, r->tokenizer, out->token))
-        end_task(r, p->task);
-}
-
-/* The sequence of a place has been fed to its end. */
-static void account_end(struct rank *r, int32_t slot)
-{
-    struct place *p = &r->place[slot];
-    struct task *t = p->task;
-
-    if (p->branch == PREFIX) {
-        t->where = TASK_FORKING;
-        queue_add(&r->forking, t);
-        return;
+    r->counts.fed += (uint64_t)piece->n;
+    if (piece->token == NULL)
+        t->fed++;
+    seq_scored(&run->seq, score, n_score);
+    if (!run->seq.finite || (drawn != NULL && !drawn->finite)) {
+        t->status = ANSWER_NON_FINITE;
+        end_task(r, t);
+    } else if (drawn != NULL) {
+        r->counts.sampled++;
+        if (task_sampled(t, r->tokenizer, drawn->token))
+            end_task(r, t);
+    } else if (run->branch != PREFIX && !task_generates(t) && run->slot < 0
+               && run->unread == 1) {
+        end_branch(r, t, run->branch, run->seq.logprob, run->seq.greedy);
     }
-    give_slot(r, slot);
-    if (t->prefix_slot >= 0 && t->n_started < t->work.head.n_branch)
-        reserve(r, t, true);
-    end_branch(r, t, p->branch, p->seq.logprob, p->seq.greedy);
 }
 
-/* Bring what a piece of the step gave to its place. */
-static void account_piece(struct rank *r, const struct piece *piece,
-                          const struct score_out *score, int32_t n_score)
+static void read_step(struct rank *r, const struct flight *f)
 {
-    struct place *p = &r->place[piece->slot];
+    const struct step *s = &f->step;
+    int32_t row = 0, score = 0, sample = 0;
 
-    p->task->fed += (uint64_t)piece->n;
-    if (!p->decoding)
-        seq_advance(&p->seq, piece->n, score, n_score);
-    if (!p->seq.finite)
-        fail_task(r, p->task);
-    else if (!task_generates(p->task) && seq_left(&p->seq) == 0)
-        account_end(r, piece->slot);
-}
-
-static void account(struct rank *r)
-{
-    int32_t row = 0, score = 0;
-
-    for (int32_t i = 0; i < r->n_piece; i++) {
+    for (int32_t i = 0; i < s->n_piece; i++) {
+        const struct sample_out *drawn = NULL;
+        struct run *run = f->run[i];
         int32_t first = score;
 
-        row += r->piece[i].n;
-        while (score < r->n_score && r->score[score].row < row)
+        row += s->piece[i].n;
+        while (score < s->n_score && s->score[score].row < row)
             score++;
-        /* A record with several pieces may have failed in one of them. */
-        if (r->place[r->piece[i].slot].task != NULL)
-            account_piece(r, &r->piece[i], r->score_out + first, score - first);
+        if (sample < s->n_sample && s->sample[sample].row < row)
+            drawn = &s->sample_out[sample++];
+        /* A record that ended before this step was read, by a token that this
+         * step was fed on trust or in another of its branches.
+         */
+        if (!run->task->over)
+            read_piece(r, run, &s->piece[i], s->score_out + first,
+                       score - first, drawn);
+        if (--run->unread == 0 && run->slot < 0)
+            free_run(r, run);
     }
-    for (int32_t i = 0; i < r->n_sample; i++)
-        account_sample(r, r->sample[i].slot, &r->sample_out[i]);
-    r->counts.fed += (uint64_t)row;
-    r->counts.steps++;
-    r->n_piece = 0;
 }
 
-int rank_step(struct rank *r, struct err *err)
+int rank_finish(struct rank *r, struct err *err)
 {
-    struct step step = {
-        .piece = r->piece,
-        .n_piece = r->n_piece,
-        .score = r->score,
-        .n_score = r->n_score,
-        .sample = r->sample,
-        .n_sample = r->n_sample,
-        .score_out = r->score_out,
-        .sample_out = r->sample_out,
-    };
-    int64_t ticket = backend_submit(r->backend, &step, err);
+    struct flight *f = &r->flight[r->n_read % RANK_UNWAITED_MAX];
 
-    if (ticket < 0 || backend_wait(r->backend, ticket, err) < 0)
+    assert(rank_unwaited(r) > 0);
+    if (backend_wait(r->backend, f->ticket, err) < 0)
         return err_wrap(err, "%s", r->backend->ops->name);
-    account(r);
+    read_step(r, f);
+    r->n_read++;
+    r->counts.steps++;
     return 0;
 }

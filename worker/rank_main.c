@@ -32,6 +32,8 @@ struct process {
     struct buf out;     /* gathered answers on their way into the ring */
     uint64_t collected; /* bytes of own answers gathered, ever */
     uint64_t tick;      /* last one done */
+    uint64_t submitted; /* steps */
+    int64_t began_us;   /* the oldest step on the device */
 };
 
 static void notify(struct process *p)
@@ -195,21 +197,39 @@ static void publish(struct process *p)
     notify(p);
 }
 
-/* A step, with the records in it on the page that outlives a crash. */
-static int run_step(struct process *p, struct err *err)
+/* Hand the planned step to the device, with its records on a page that outlives
+ * a crash.
+ */
+static int submit(struct process *p, struct err *err)
 {
-    struct segment_flight *flight = &p->seg->flight;
-    struct segment_progress *progress = &p->seg->progress;
-    uint64_t before = (uint64_t)clock_now_us(), us, mean;
+    struct segment_flight *page;
     const uint64_t *id;
-    uint32_t n = rank_in_flight(p->rank, &id);
+    uint32_t n = rank_planned(p->rank, &id);
 
-    memcpy(flight->id, id, n * sizeof *id);
-    atomic_store_explicit(&flight->n, n, memory_order_release);
-    if (rank_step(p->rank, err) < 0)
+    page = &p->seg->flight[p->submitted++ % RANK_UNWAITED_MAX];
+    memcpy(page->id, id, n * sizeof *id);
+    atomic_store_explicit(&page->n, n, memory_order_release);
+    if (rank_unwaited(p->rank) == 0)
+        p->began_us = clock_now_us();
+    return rank_submit(p->rank, err);
+}
+
+/* Read the oldest step on the device. It began when it was submitted, or when
+ * the one before it ended.
+ */
+static int finish(struct process *p, struct err *err)
+{
+    struct segment_progress *progress = &p->seg->progress;
+    uint64_t step = rank_counts(p->rank)->steps, us, mean;
+    int64_t now;
+
+    if (rank_finish(p->rank, err) < 0)
         return -1;
-    atomic_store_explicit(&flight->n, 0, memory_order_release);
-    us = (uint64_t)clock_now_us() - before;
+    atomic_store_explicit(&p->seg->flight[step % RANK_UNWAITED_MAX].n, 0,
+                          memory_order_release);
+    now = clock_now_us();
+    us = (uint64_t)(now - p->began_us);
+    p->began_us = now;
     mean = atomic_load_explicit(&progress->step_us, memory_order_relaxed);
     mean = mean == 0 ? us : (7 * mean + us) / 8;
     atomic_store_explicit(&progress->step_us, mean, memory_order_relaxed);
@@ -231,15 +251,22 @@ static int loop(struct process *p, struct err *err)
 {
     for (;;) {
         int32_t rows;
+        int ahead;
 
         if (receive(p, err) < 0 || gather(p, err) < 0)
             return -1;
         send_answers(p);
         rows = rank_plan(p->rank, err);
-        if (rows < 0 || (rows > 0 && run_step(p, err) < 0))
+        if (rows < 0 || (rows > 0 && submit(p, err) < 0))
+            return -1;
+        /* A step more than the one being computed: encode and pack the next
+         * one meanwhile.
+         */
+        ahead = rows > 0 && p->backend->async ? 1 : 0;
+        if (rank_unwaited(p->rank) > ahead && finish(p, err) < 0)
             return -1;
         publish(p);
-        if (rows == 0)
+        if (rows == 0 && rank_unwaited(p->rank) == 0)
             wait_for_work(p);
     }
 }

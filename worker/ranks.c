@@ -227,18 +227,23 @@ static int start(struct ranks *r, int64_t now_ms, struct err *err)
     return 0;
 }
 
-/* Remember the records on the device of a rank at fault: suspects. */
-static void accuse(struct ranks *r, const struct child *c)
+static void accuse_step(struct ranks *r, const struct segment_flight *f)
 {
-    uint32_t n = atomic_load_explicit(&c->seg->flight.n, memory_order_acquire);
+    uint32_t n = atomic_load_explicit(&f->n, memory_order_acquire);
 
     if (n > RANK_SLOTS_MAX)
         return;
     r->suspect =
         xrealloc(r->suspect, (r->n_suspect + n + 1) * sizeof *r->suspect);
-    memcpy(r->suspect + r->n_suspect, c->seg->flight.id,
-           n * sizeof *r->suspect);
+    memcpy(r->suspect + r->n_suspect, f->id, n * sizeof *r->suspect);
     r->n_suspect += n;
+}
+
+/* Remember the records on the device of a rank at fault: suspects. */
+static void accuse(struct ranks *r, const struct child *c)
+{
+    for (int i = 0; i < RANK_UNWAITED_MAX; i++)
+        accuse_step(r, &c->seg->flight[i]);
 }
 
 /* Somebody hangs, perhaps only because he waits for another in a gather: suspect

@@ -57,9 +57,9 @@ struct segment_progress {
     _Atomic uint64_t step_us;      /* moving average */
 };
 
-/* Which records are on the device: names the suspects of a crash. */
+/* The records of a step on the device: the suspects of a crash. Rank. */
 struct segment_flight {
-    _Alignas(64) _Atomic uint32_t n; /* 0 between steps; rank */
+    _Alignas(64) _Atomic uint32_t n; /* 0: no step */
     uint64_t id[RANK_SLOTS_MAX];
 };
 
@@ -72,7 +72,7 @@ struct segment {
     struct err err;
     struct bell bell; /* of the rank */
     struct segment_progress progress;
-    struct segment_flight flight;
+    struct segment_flight flight[RANK_UNWAITED_MAX]; /* step mod that */
 };
 
 /* A gather: the supervisor writes the sizes, then the number. The next tick is

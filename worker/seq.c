@@ -33,7 +33,7 @@ int32_t seq_left(const struct seq *s)
     return s->n_feed - s->fed;
 }
 
-int32_t seq_rows(const struct seq *s, int32_t take, int32_t row,
+int32_t seq_feed(struct seq *s, int32_t take, int32_t row,
                  struct score_row *out)
 {
     int32_t n = 0;
@@ -45,14 +45,12 @@ int32_t seq_rows(const struct seq *s, int32_t take, int32_t row,
         out[n++] = (struct score_row){.row = row + i - s->fed,
                                       .target = s->token[i + 1]};
     }
+    s->fed += take;
     return n;
 }
 
-void seq_advance(struct seq *s, int32_t take, const struct score_out *out,
-                 int32_t n)
+void seq_scored(struct seq *s, const struct score_out *out, int32_t n)
 {
-    assert(take <= seq_left(s));
-    s->fed += take;
     for (int32_t i = 0; i < n; i++) {
         s->logprob += (double)out[i].logprob;
         s->greedy = s->greedy && out[i].argmax;

@@ -18,10 +18,10 @@ struct seq {
     int32_t n_feed;   /* the first n_feed tokens are fed */
     int32_t score_at; /* row i >= score_at is scored against token[i + 1], as
                        * long as there is one */
-    int32_t fed;
-    double logprob; /* sum over scored rows so far */
-    bool greedy;    /* all of them were the argmax */
-    bool finite;    /* all of them were finite */
+    int32_t fed;      /* to steps, read or not */
+    double logprob;   /* sum over scored rows so far */
+    bool greedy;      /* all of them were the argmax */
+    bool finite;      /* all of them were finite */
 };
 
 /* A text whose tokens after the first `n_unscored` are scored given all before
@@ -33,16 +33,15 @@ void seq_score(struct seq *s, const int32_t *token, int32_t n,
 /* A text fed completely, without scores: a prefix, or a prompt. */
 void seq_read(struct seq *s, const int32_t *token, int32_t n);
 
-int32_t seq_left(const struct seq *s); /* tokens still to be fed */
+int32_t seq_left(const struct seq *s); /* tokens not fed yet */
 
-/* Score rows of the next `take` tokens, which are rows row.. of the step.
- * Returns how many; `out` has room for `take`.
+/* The next `take` tokens become rows row.. of a step: their score rows. Returns
+ * how many; `out` has room for `take`.
  */
-int32_t seq_rows(const struct seq *s, int32_t take, int32_t row,
+int32_t seq_feed(struct seq *s, int32_t take, int32_t row,
                  struct score_row *out);
 
-/* The step is over: `take` tokens were fed and out[n] came back. */
-void seq_advance(struct seq *s, int32_t take, const struct score_out *out,
-                 int32_t n);
+/* A step's results came back, in order of the steps: out[n]. */
+void seq_scored(struct seq *s, const struct score_out *out, int32_t n);
 
 #endif /* WORKER_SEQ_H */

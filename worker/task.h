@@ -31,6 +31,8 @@ struct task {
     uint32_t n_started;         /* branches */
     uint32_t n_ended;
     int32_t n_place;     /* slots held */
+    int32_t n_run;       /* sequences in slots or in steps not read yet */
+    bool over;           /* answered; lives on for its runs */
     int32_t prefix_slot; /* -1: none */
     bool reserved;       /* a free slot is promised to the next branch */
     enum answer_status status;

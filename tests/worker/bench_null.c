@@ -1,7 +1,9 @@
 /* How many records a second one worker does with the null backend.
  *
- * Usage: bench_null [RECORDS [DEVICES [BYTES]]]
+ * Usage: bench_null [RECORDS [DEVICES [BYTES [LATENCY_US]]]]
  * Score records of about BYTES (200) bytes; the coordinator is this process.
+ * With LATENCY_US a step takes the device that long, and how busy that kept it
+ * is printed: the time of its steps, were all of them full, over the time taken.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +16,9 @@
 #include "coordinator.h"
 
 #define PER_SHARD 1024
+#define ROWS 8192 /* tokens_per_step */
+#define TEXT(x) #x
+#define TEXT_OF(x) TEXT(x)
 
 static void add_shards(struct coordinator *c, size_t records, size_t bytes)
 {
@@ -34,18 +39,42 @@ static void add_shards(struct coordinator *c, size_t records, size_t bytes)
     }
 }
 
+/* Time that full steps of the measured shards take. */
+static double device_seconds(const struct coordinator *c,
+                             unsigned long latency_us)
+{
+    double tokens = 0;
+
+    for (size_t i = 1; i < c->n_plan; i++)
+        tokens += (double)c->plan[i].tokens_in;
+    return tokens / ROWS * (double)latency_us / 1e6;
+}
+
 int main(int argc, char **argv)
 {
     size_t records = argc > 1 ? strtoul(argv[1], NULL, 10) : 200000;
     const char *devices = argc > 2 ? argv[2] : "null";
     size_t bytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 200;
+    unsigned long latency_us = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
     struct coordinator *c = coordinator_open();
-    const char *args[] = {"--model", "m=null", "--devices", devices, NULL};
+    char options[64];
+    const char *args[] = {"--model",
+                          "m=null",
+                          "--devices",
+                          devices,
+                          "--slots",
+                          "256",
+                          "--tokens-per-step",
+                          TEXT_OF(ROWS),
+                          "--backend-options",
+                          options,
+                          NULL};
     struct plan *first;
     int64_t start;
     double seconds;
     struct rusage use;
 
+    snprintf(options, sizeof options, "latency_us=%lu", latency_us);
     add_shards(c, PER_SHARD, bytes);
     coordinator_start(c, args);
     /* The first shard waits for loading; the rest is measured. */
@@ -62,6 +91,9 @@ int main(int argc, char **argv)
            (c->n_plan - 1) * PER_SHARD, bytes, devices, seconds,
            (double)((c->n_plan - 1) * PER_SHARD) / seconds, c->leased_max,
            first->n);
+    if (latency_us > 0)
+        printf("device busy: %.1f %% (steps of %lu us)\n",
+               100 * device_seconds(c, latency_us) / seconds, latency_us);
     kill(c->worker, SIGTERM);
     if (coordinator_wait(c, 10000) != 0)
         return 1;

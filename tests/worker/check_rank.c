@@ -25,15 +25,27 @@ static uint32_t next(uint32_t *x)
     return (*x = *x * 1664525u + 1013904223u) >> 8;
 }
 
-static struct backend *open_backend(int32_t slots, int32_t rows)
+static struct backend *open_with(const struct backend_ops *o, int32_t slots,
+                                 int32_t rows)
 {
     const struct backend_limits limits = {.slots = slots,
                                           .tokens_per_step = rows};
     struct err err = {0};
-    struct backend *b = backend_create(ops, weights, &limits, options, &err);
+    struct backend *b = backend_create(o, weights, &limits, options, &err);
 
     ck_assert_msg(b != NULL, "%s", err.text);
     return b;
+}
+
+static struct backend *open_backend(int32_t slots, int32_t rows)
+{
+    return open_with(ops, slots, rows);
+}
+
+/* For the plain way. */
+static struct backend *open_plain(void)
+{
+    return open_with(weights != NULL ? &backend_cpu : &backend_null, 1, 1);
 }
 
 static void use_null(void)
@@ -233,19 +245,39 @@ static int check_answers(struct rank *r, struct backend *plain, bool *seen)
     return n;
 }
 
+/* One turn of a rank process that keeps up to `depth` steps on the device.
+ * False when there is nothing left to do.
+ */
+static bool turn(struct rank *r, int depth)
+{
+    struct err err = {0};
+    int32_t rows = rank_plan(r, &err);
+
+    ck_assert_msg(rows >= 0, "%s", err.text);
+    if (rows > 0)
+        ck_assert_msg(rank_submit(r, &err) == 0, "%s", err.text);
+    if (rank_unwaited(r) > (rows > 0 ? depth - 1 : 0))
+        ck_assert_msg(rank_finish(r, &err) == 0, "%s", err.text);
+    return rows > 0 || rank_unwaited(r) > 0;
+}
+
 static const struct {
     int32_t slots, rows;
 } sizes[] = {{2, 1}, {2, 64}, {3, 7}, {5, 33}, {16, 1000}, {64, 256}};
 
-/* Every record is answered once, with the bits of the plain way. */
+#define N_SIZES ((int)(sizeof sizes / sizeof *sizes))
+
+/* Every record is answered once, with the bits of the plain way, whatever the
+ * sizes, with one step or two on the device.
+ */
 START_TEST(any_size_gives_the_same_bits)
 {
-    struct backend *b = open_backend(sizes[_i].slots, sizes[_i].rows);
-    struct backend *plain = open_backend(1, 1);
+    const int depth = 1 + _i / N_SIZES, size = _i % N_SIZES;
+    struct backend *b = open_backend(sizes[size].slots, sizes[size].rows);
+    struct backend *plain = open_plain();
     struct rank *r = rank_create(b, tokenizer);
-    bool seen[RECORDS] = {false};
-    struct err err = {0};
-    int answered = 0, rows;
+    bool seen[RECORDS] = {false}, more;
+    int answered = 0;
     uint32_t added = 0;
 
     do {
@@ -256,13 +288,9 @@ START_TEST(any_size_gives_the_same_bits)
             make_sample(&s, added++);
             add(r, &s);
         }
-        rows = rank_plan(r, &err);
-        ck_assert_msg(rows >= 0, "%s", err.text);
-        ck_assert_int_le(rows, sizes[_i].rows);
-        if (rows > 0)
-            ck_assert_msg(rank_step(r, &err) == 0, "%s", err.text);
+        more = turn(r, depth);
         answered += check_answers(r, plain, seen);
-    } while (rows > 0 || added < RECORDS);
+    } while (more || added < RECORDS);
     ck_assert_int_eq(answered, RECORDS);
     ck_assert_uint_eq(rank_counts(r)->records, RECORDS);
     ck_assert_uint_eq(rank_counts(r)->cost, RECORDS);
@@ -291,9 +319,12 @@ static int count_status(struct rank *r, enum answer_status status)
     return n;
 }
 
-/* Cancelled at any moment: one answer each, and every slot is free again. */
+/* Cancelled at any moment: one answer each, and every slot is free again. What
+ * two steps still on the device give is dropped.
+ */
 START_TEST(cancelled_at_any_moment)
 {
+    const int turns = _i / 2 * 9, depth = 1 + _i % 2;
     const struct work_head cancel = {.kind = WORK_CANCEL,
                                      .id = (uint64_t)3 << 32};
     struct backend *b = open_backend(4, 16);
@@ -306,23 +337,24 @@ START_TEST(cancelled_at_any_moment)
         make_sample(&s, i);
         add(r, &s);
     }
-    for (int i = 0; i < _i * 9; i++) {
-        ck_assert_int_gt(rank_plan(r, NULL), 0);
-        ck_assert_int_eq(rank_step(r, NULL), 0);
-    }
+    for (int i = 0; i < turns; i++)
+        ck_assert(turn(r, depth));
+    ck_assert_int_eq(rank_unwaited(r), turns > 0 ? depth - 1 : 0);
     ok = count_status(r, ANSWER_OK);
     work_write(&request, &cancel, NULL, NULL, NULL);
     ck_assert_int_eq(rank_add(r, request.data, request.len, NULL), 0);
     cancelled = count_status(r, ANSWER_CANCELLED);
     ck_assert_int_eq(ok + cancelled, RECORDS);
-    ck_assert_int_eq(rank_plan(r, NULL), 0);
+    while (turn(r, depth))
+        ;
+    ck_assert_uint_eq(rank_answers(r)->len, 0);
     /* Choices need two slots: do they get them? */
     make_sample(&s, 11);
     ck_assert_uint_gt(s.head.n_branch, 1);
     for (int i = 0; i < 5; i++)
         add(r, &s);
-    while (rank_plan(r, NULL) > 0)
-        ck_assert_int_eq(rank_step(r, NULL), 0);
+    while (turn(r, depth))
+        ;
     ck_assert_int_eq(count_status(r, ANSWER_OK), 5);
     buf_free(&request);
     rank_destroy(r);
@@ -353,11 +385,136 @@ START_TEST(not_finite)
         add(r, &s);
         added++;
     }
-    while (rank_plan(r, NULL) > 0)
-        ck_assert_int_eq(rank_step(r, NULL), 0);
+    while (turn(r, 1 + _i))
+        ;
     ck_assert_uint_eq(rank_counts(r)->records, added);
     ck_assert_int_eq(count_status(r, ANSWER_NON_FINITE), 3);
     rank_destroy(r);
+    backend_destroy(b);
+}
+END_TEST
+
+/* A backend as lazy as the contract allows: a step is computed when it is waited
+ * for, or when a slot is touched behind it, from the arrays as they are then.
+ */
+static const struct step *lazy[RANK_UNWAITED_MAX];
+static int n_lazy, unwaited, unwaited_most, waits_alone;
+static int64_t lazy_ticket;
+
+static int lazy_compute(struct backend *b)
+{
+    int rc = 0;
+
+    for (int i = 0; i < n_lazy; i++)
+        rc |= backend_null.submit(b, lazy[i], NULL) < 0;
+    n_lazy = 0;
+    return rc;
+}
+
+static int64_t lazy_submit(struct backend *b, const struct step *step,
+                           struct err *err)
+{
+    (void)b;
+    (void)err;
+    lazy[n_lazy++] = step;
+    unwaited++;
+    if (unwaited > unwaited_most)
+        unwaited_most = unwaited;
+    return ++lazy_ticket;
+}
+
+static int lazy_wait(struct backend *b, int64_t ticket, struct err *err)
+{
+    (void)ticket;
+    (void)err;
+    waits_alone += unwaited == 1;
+    unwaited--;
+    return lazy_compute(b);
+}
+
+static int lazy_reset(struct backend *b, int32_t slot, struct err *err)
+{
+    return lazy_compute(b) < 0 ? -1 : backend_null.reset(b, slot, err);
+}
+
+static int lazy_copy(struct backend *b, int32_t dst, int32_t src,
+                     struct err *err)
+{
+    return lazy_compute(b) < 0 ? -1 : backend_null.copy(b, dst, src, err);
+}
+
+static struct backend *lazy_create(const struct weights *w,
+                                   const struct backend_limits *limits,
+                                   const char *o, struct err *err)
+{
+    struct backend *b = backend_null.create(w, limits, o, err);
+
+    b->ops = ops;
+    return b;
+}
+
+static void use_lazy(void)
+{
+    static struct backend_ops copy;
+
+    use_null();
+    copy = backend_null;
+    copy.create = lazy_create;
+    copy.submit = lazy_submit;
+    copy.wait = lazy_wait;
+    copy.reset = lazy_reset;
+    copy.copy = lazy_copy;
+    ops = &copy;
+    n_lazy = unwaited = unwaited_most = waits_alone = 0;
+}
+
+/* While there is work, the next step is with the device before the host waits
+ * for the one before it: also when all that is left are generations, each of
+ * which feeds what the step before samples.
+ */
+START_TEST(the_device_has_the_next_step)
+{
+    struct backend *b;
+    struct rank *r;
+    struct sample s;
+
+    b = open_backend(8, 64);
+    r = rank_create(b, tokenizer);
+    for (uint32_t i = 0; i < 4 * RECORDS; i++) {
+        make_sample(&s, _i == 0 ? i : i * 5 + 4);
+        add(r, &s);
+    }
+    while (turn(r, 2))
+        ;
+    ck_assert_int_eq(unwaited, 0);
+    ck_assert_int_eq(unwaited_most, 2);
+    /* The last one; and before it, when everyone waits for a stop. */
+    ck_assert_int_le(waits_alone, 3);
+    ck_assert_uint_eq(rank_counts(r)->records, 4 * RECORDS);
+    rank_destroy(r);
+    backend_destroy(b);
+}
+END_TEST
+
+/* Destroyed with two steps on the device: they are waited for first. */
+START_TEST(destroyed_in_flight)
+{
+    struct backend *b;
+    struct rank *r;
+    struct sample s;
+
+    b = open_backend(8, 16);
+    r = rank_create(b, tokenizer);
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        make_sample(&s, i);
+        add(r, &s);
+    }
+    ck_assert_int_gt(rank_plan(r, NULL), 0);
+    ck_assert_int_eq(rank_submit(r, NULL), 0);
+    ck_assert_int_gt(rank_plan(r, NULL), 0);
+    ck_assert_int_eq(rank_submit(r, NULL), 0);
+    rank_destroy(r);
+    ck_assert_int_eq(unwaited, 0);
     backend_destroy(b);
 }
 END_TEST
@@ -389,17 +546,25 @@ int main(void)
 {
     Suite *suite = suite_create("rank");
     TCase *null = tcase_create("null"), *cpu = tcase_create("cpu");
+    TCase *slow = tcase_create("lazy");
     SRunner *runner = srunner_create(suite);
     int failed;
 
     tcase_add_checked_fixture(null, use_null, teardown);
-    tcase_add_loop_test(null, any_size_gives_the_same_bits, 0, 6);
-    tcase_add_loop_test(null, cancelled_at_any_moment, 0, 5);
-    tcase_add_test(null, not_finite);
+    tcase_add_loop_test(null, any_size_gives_the_same_bits, 0, 2 * N_SIZES);
+    tcase_add_loop_test(null, cancelled_at_any_moment, 0, 10);
+    tcase_add_loop_test(null, not_finite, 0, 2);
     tcase_add_test(null, malformed_requests);
     suite_add_tcase(suite, null);
+    tcase_add_checked_fixture(slow, use_lazy, teardown);
+    tcase_add_loop_test(slow, any_size_gives_the_same_bits, 0, 2 * N_SIZES);
+    tcase_add_loop_test(slow, cancelled_at_any_moment, 0, 10);
+    tcase_add_loop_test(slow, not_finite, 0, 2);
+    tcase_add_loop_test(slow, the_device_has_the_next_step, 0, 2);
+    tcase_add_test(slow, destroyed_in_flight);
+    suite_add_tcase(suite, slow);
     tcase_add_checked_fixture(cpu, use_cpu, teardown);
-    tcase_add_loop_test(cpu, any_size_gives_the_same_bits, 0, 6);
+    tcase_add_loop_test(cpu, any_size_gives_the_same_bits, 0, 2 * N_SIZES);
     tcase_set_timeout(cpu, 30);
     suite_add_tcase(suite, cpu);
     srunner_run_all(runner, CK_NORMAL);

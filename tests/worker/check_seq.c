@@ -16,18 +16,19 @@ static long run(struct seq *s, int32_t piece)
         int32_t take = piece < seq_left(s) ? piece : seq_left(s);
         struct score_row row[N];
         struct score_out out[N];
-        int32_t n = seq_rows(s, take, 100, row);
+        int32_t fed = s->fed;
+        int32_t n = seq_feed(s, take, 100, row);
 
         for (int32_t i = 0; i < n; i++) {
             ck_assert_int_ge(row[i].row, 100);
             ck_assert_int_lt(row[i].row, 100 + take);
             targets = targets * 10 + row[i].target - 10;
             out[i] = (struct score_out){
-                .logprob = -(float)(s->fed + row[i].row - 100 + 1),
+                .logprob = -(float)(fed + row[i].row - 100 + 1),
                 .argmax = row[i].target != 14,
                 .finite = true};
         }
-        seq_advance(s, take, out, n);
+        seq_scored(s, out, n);
     }
     return targets;
 }
@@ -88,7 +89,7 @@ START_TEST(one_row_that_is_not_finite)
     struct seq s;
 
     seq_score(&s, token, N, 1);
-    seq_advance(&s, 2, out, 2);
+    seq_scored(&s, out, 2);
     ck_assert(!s.finite);
 }
 END_TEST
