@@ -28,9 +28,10 @@ const struct option_row common_rows[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct common_options, config),
      .value = "FILE",
-     .help = "settings, instead of /etc/skein/skein.yaml and\n"
+     .help = "settings, instead of /etc/skein/skein.yaml and "
              "~/.config/skein/skein.yaml (also: SKEIN_CONFIG)",
-     .fallback = "those two files"},
+     .fallback = "those two files",
+     .offer = OFFER_FILES},
     {.name = "json",
      .type = OPTION_FLAG,
      .offset = offsetof(struct common_options, json),

@@ -1,7 +1,9 @@
 /* client/cmd.h - what a subcommand is
  *
- * Each cmd_*.c exports its commands; main.c holds the table of all. A command's
- * struct of options begins with struct common_options.
+ * Each cmd_*.c exports its commands. A new one takes a row in
+ * client/commands.c, its `extern` there, and a file here: parsing, help, man
+ * page, completion and hints follow from its table. Its struct of options
+ * begins with struct common_options.
  */
 #ifndef CLIENT_CMD_H
 #define CLIENT_CMD_H
@@ -9,8 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "client/options.h"
 #include "common/err.h"
+#include "common/options.h"
 
 /* Options every command has. */
 struct common_options {
@@ -26,10 +28,11 @@ extern const struct option_row common_rows[];
 /* The same without --server: for commands that talk to none. */
 #define cmd_local_rows (common_rows + 1)
 
+#define CMD_ALIASES_MAX 3
+
 struct command {
-    const char *name;  /* "submit"; "worker ls" is two words */
-    const char *alias; /* another name, or NULL */
     struct option_spec spec;
+    const char *alias[CMD_ALIASES_MAX]; /* other names; NULL fills the rest */
     size_t options_size;
     /* `options` is the command's struct. Returns the exit status, or -1 with
      * *err.
@@ -38,17 +41,19 @@ struct command {
                struct err *err);
 };
 
-extern const struct command cmd_run;
-extern const struct command cmd_submit;
-extern const struct command cmd_ls;
-extern const struct command cmd_show;
-extern const struct command cmd_wait;
-extern const struct command cmd_results;
-extern const struct command cmd_errors;
-extern const struct command cmd_cancel;
-extern const struct command cmd_worker_ls;
-extern const struct command cmd_server_status;
-extern const struct command cmd_version;
+/* What JOB of a synopsis may be, for `about`. */
+#define CMD_ABOUT_JOB "JOB is a number, or 'last': the newest job."
+
+/* The forms of a record, for `about`. */
+#define CMD_ABOUT_RECORDS                                 \
+    "  {\"id\",\"context\",\"target\"}                "   \
+    "log-probability of target\n"                         \
+    "  {\"id\",\"context\",\"choices\":[..],\"gold\"}   " \
+    "which choice is likeliest\n"                         \
+    "  {\"id\",\"text\"}                            "     \
+    "log-probability of a text\n"                         \
+    "  {\"id\",\"prompt\",\"max_tokens\",..}          "   \
+    "generate text\n"
 
 /* Choices and rows that several commands share. */
 extern const char *const cmd_bos_choices[];

@@ -100,18 +100,16 @@ out:
 }
 
 const struct command cmd_ls = {
-    .name = "ls",
-    .alias = "list",
+    .alias = {"list"},
     .spec =
         {
             .command = "ls",
             .synopsis = "[OPTIONS]",
             .purpose = "list jobs",
-            .about =
-                "DONE is the share of the estimated tokens, since a line may "
-                "be a word or a\nbook. FAILED counts lines that ended as an "
-                "error. A job whose state is 'done'\nmay have failed lines: "
-                "skein errors JOB shows them.",
+            .about = "DONE is the share of the estimated tokens, since a line "
+                     "may be a word or a book. FAILED counts lines that ended "
+                     "as an error. A job whose state is 'done' may have failed "
+                     "lines: skein errors JOB shows them.",
             .examples = "  skein ls\n  skein ls --all --json | jq '.[].status'",
             .rows = ls_rows,
             .common = common_rows,
@@ -211,19 +209,19 @@ out:
 }
 
 const struct command cmd_show = {
-    .name = "show",
-    .alias = "info",
+    .alias = {"info", "status"},
     .spec =
         {
             .command = "show",
             .synopsis = "[OPTIONS] JOB",
             .purpose = "show everything about a job",
-            .about = "JOB is a number, or 'last': the newest job.",
+            .about = CMD_ABOUT_JOB,
             .examples = "  skein show 12\n"
                         "  skein show last --json | jq .request_counts",
             .common = common_rows,
             .args_min = 1,
             .args_max = 1,
+            .offer = OFFER_JOBS,
         },
     .options_size = sizeof(struct common_options),
     .run = run_show,

@@ -23,8 +23,9 @@ static const struct option_row rows[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct fetch_options, output),
      .value = "FILE",
-     .help = "write there; the file appears, or is replaced, only when\n"
+     .help = "write there; the file appears, or is replaced, only when "
              "everything has been written",
+     .offer = OFFER_FILES,
      .fallback = "standard output"},
     {.name = NULL},
 };
@@ -107,32 +108,30 @@ static int run_errors(const void *options, char *const *arg, int n_arg,
 }
 
 const struct command cmd_results = {
-    .name = "results",
     .spec =
         {
             .command = "results",
             .synopsis = "[OPTIONS] JOB",
             .purpose = "print a job's answers in input order",
-            .about =
-                "One JSON object per answered line; failed lines are in skein "
-                "errors JOB. While\nthe job runs this prints its finished "
-                "beginning, and says so. The same job gives\nthe same bytes, "
-                "whatever happened to its workers. Answers are JSON with and\n"
-                "without --json, which only changes how errors of this command "
-                "are told.\nJOB is a number, or 'last'.",
+            .about = "One JSON object per answered line; failed lines are in "
+                     "skein errors JOB. While the job runs this prints its "
+                     "finished beginning, and says so. The same job gives the "
+                     "same bytes, whatever happened to its workers. Answers "
+                     "are JSON with and without --json, which only changes how "
+                     "errors of this command are told.\n" CMD_ABOUT_JOB,
             .examples = "  skein results 12 -o out.jsonl\n"
                         "  skein results last | jq .logprob",
             .rows = rows,
             .common = common_rows,
             .args_min = 1,
             .args_max = 1,
+            .offer = OFFER_JOBS,
         },
     .options_size = sizeof(struct fetch_options),
     .run = run_results,
 };
 
 const struct command cmd_errors = {
-    .name = "errors",
     .spec =
         {
             .command = "errors",
@@ -140,16 +139,16 @@ const struct command cmd_errors = {
             .purpose = "print a job's failed lines in input order",
             .about =
                 "One JSON object per failed line, with its line number and the "
-                "reason: lines\nrefused when the job was submitted, and "
-                "records that could not be computed.\nWhile the job runs these "
-                "are the errors of its finished beginning.\nJOB is a number, "
-                "or 'last'.",
+                "reason: lines refused when the job was submitted, and records "
+                "that could not be computed. While the job runs these are the "
+                "errors of its finished beginning.\n" CMD_ABOUT_JOB,
             .examples = "  skein errors 12 | jq -r "
                         "'\"\\(.line): \\(.error.message)\"'",
             .rows = rows,
             .common = common_rows,
             .args_min = 1,
             .args_max = 1,
+            .offer = OFFER_JOBS,
         },
     .options_size = sizeof(struct fetch_options),
     .run = run_errors,

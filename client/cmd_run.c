@@ -25,8 +25,9 @@ static const struct option_row rows[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct run_options, model),
      .value = "PATH",
-     .help = "checkpoint (.safetensors, .pth) or its directory;\n"
+     .help = "checkpoint (.safetensors, .pth) or its directory; "
              "'null': no model, deterministic nonsense",
+     .offer = OFFER_FILES,
      .required = true,
      .setting = true},
     {.name = "output",
@@ -35,14 +36,17 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct run_options, output),
      .value = "FILE",
      .help = "answers, in input order",
+     .offer = OFFER_FILES,
      .required = true},
     {.name = "errors",
      .letter = 'e',
      .type = OPTION_TEXT,
      .offset = offsetof(struct run_options, errors),
      .value = "FILE",
-     .help = "failed lines. The default file exists only when there are\n"
-             "any; one that is named here is always written.",
+     .help =
+         "failed lines. The default file exists only when there are any (an "
+         "old one is removed); one that is named here is always written.",
+     .offer = OFFER_FILES,
      .fallback = "OUT.errors.jsonl"},
     {.name = "tokenizer",
      .letter = 't',
@@ -50,6 +54,7 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct run_options, tokenizer),
      .value = "FILE",
      .help = "World vocabulary or tokenizer.json",
+     .offer = OFFER_FILES,
      .fallback = "the one beside the model",
      .setting = true},
     {.name = "devices",
@@ -65,7 +70,7 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct run_options, bos),
      .value = "POLICY",
      .choice = cmd_bos_choices,
-     .help = "start token before text: always, if-empty or never.\n"
+     .help = "start token before text: always, if-empty or never. "
              "Given token ids are used exactly as they are.",
      .fallback = "always",
      .setting = true},
@@ -101,7 +106,8 @@ static const struct option_row rows[] = {
     {.name = "fresh",
      .type = OPTION_FLAG,
      .offset = offsetof(struct run_options, fresh),
-     .help = "start over instead of resuming"},
+     .help = "start over instead of resuming; needed when the input, the "
+             "model, the tokenizer, --bos or --seed changed"},
     {.name = "keep",
      .type = OPTION_FLAG,
      .offset = offsetof(struct run_options, keep),
@@ -523,35 +529,19 @@ static int run_run(const void *options, char *const *arg, int n_arg,
 }
 
 const struct command cmd_run = {
-    .name = "run",
     .spec =
         {
             .command = "run",
             .synopsis = "[OPTIONS] FILE -m MODEL -o OUT.jsonl",
             .purpose = "score or generate on this machine, without a server",
-            .about =
-                "FILE holds one JSON object per line:\n"
-                "  {\"id\",\"context\",\"target\"}                "
-                "log-probability of "
-                "target\n"
-                "  {\"id\",\"context\",\"choices\":[..],\"gold\"}   which "
-                "choice is "
-                "likeliest\n"
-                "  {\"id\",\"text\"}                            "
-                "log-probability of "
-                "a text\n"
-                "  {\"id\",\"prompt\",\"max_tokens\",..}          generate "
-                "text\n"
-                "A private coordinator and worker do the work; nothing keeps "
-                "running. "
-                "What is\nfinished is kept in OUT.skein, so after Ctrl-C, a "
-                "crash or "
-                "a power cut the same\ncommand goes on where it was. The "
-                "output "
-                "appears when it is complete, and is\nthe same bytes whatever "
-                "happened. Exit status: 0 every line was answered, 1 "
-                "some\nlines "
-                "failed, 3 all of them or the job did, 130 interrupted.",
+            .about = "FILE holds one JSON object per line:\n" CMD_ABOUT_RECORDS
+                     "A private coordinator and worker do the work; nothing "
+                     "keeps running. What is finished is kept in OUT.skein, so "
+                     "after Ctrl-C, a crash or a power cut the same command "
+                     "goes on where it was. The output appears when it is "
+                     "complete, and is the same bytes whatever happened. Exit "
+                     "status: 0 every line was answered, 1 some lines failed, "
+                     "3 all of them or the job did, 130 interrupted.",
             .examples = "  skein run in.jsonl -m rwkv7-0.1b.pth -o out.jsonl\n"
                         "  skein run in.jsonl -m examples/model -o out.jsonl "
                         "--devices cpu,cpu",
@@ -559,6 +549,7 @@ const struct command cmd_run = {
             .common = cmd_local_rows,
             .args_min = 1,
             .args_max = 1,
+            .offer = OFFER_FILES,
         },
     .options_size = sizeof(struct run_options),
     .run = run_run,

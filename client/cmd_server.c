@@ -107,17 +107,15 @@ static int run_worker_ls(const void *options, char *const *arg, int n_arg,
 }
 
 const struct command cmd_worker_ls = {
-    .name = "worker ls",
-    .alias = "worker list",
+    .alias = {"worker list"},
     .spec =
         {
             .command = "worker ls",
             .synopsis = "[OPTIONS]",
             .purpose = "list the workers and what they are doing",
-            .about =
-                "MODELS are the names jobs may ask for (skein submit -m). BEAT "
-                "is the time since\na worker was last heard; after 10 s its "
-                "work is given to others.",
+            .about = "MODELS are the names jobs may ask for (skein submit -m). "
+                     "BEAT is the time since a worker was last heard; after 10 "
+                     "s its work is given to others.",
             .examples = "  skein worker ls\n"
                         "  skein worker ls --json | jq '.[].models[].name'",
             .common = common_rows,
@@ -174,7 +172,6 @@ static int run_server_status(const void *options, char *const *arg, int n_arg,
 }
 
 const struct command cmd_server_status = {
-    .name = "server status",
     .spec =
         {
             .command = "server status",
@@ -182,7 +179,6 @@ const struct command cmd_server_status = {
             .purpose = "show the coordinator's health, jobs and disk use",
             .about = "Exit status 69 when no coordinator answers within 4 s.",
             .examples = "  skein server status\n"
-                        "  skein -s is an option of every command:\n"
                         "  skein server status -s tcp://127.0.0.1:7447 --json",
             .common = common_rows,
         },
@@ -211,7 +207,6 @@ static int run_version(const void *options, char *const *arg, int n_arg,
 }
 
 const struct command cmd_version = {
-    .name = "version",
     .spec =
         {
             .command = "version",

@@ -32,8 +32,9 @@ static const struct option_row rows[] = {
      .type = OPTION_TEXT,
      .offset = offsetof(struct submit_options, model),
      .value = "MODEL",
-     .help = "name of the model, as workers announce it (skein worker ls);\n"
+     .help = "name of the model, as workers announce it (skein worker ls); "
              "NAME@HEX also pins its fingerprint",
+     .offer = OFFER_MODELS,
      .required = true,
      .setting = true},
     {.name = "name",
@@ -48,7 +49,7 @@ static const struct option_row rows[] = {
      .offset = offsetof(struct submit_options, bos),
      .value = "POLICY",
      .choice = cmd_bos_choices,
-     .help = "start token before text: always, if-empty or never.\n"
+     .help = "start token before text: always, if-empty or never. "
              "Given token ids are used exactly as they are.",
      .fallback = "always",
      .setting = true},
@@ -113,12 +114,8 @@ static int job_name(const struct submit_options *o, const char *path,
 /* "name" or "name@fingerprint", of which a beginning in hex suffices. */
 static int check_model(const char *model, struct err *err)
 {
-    const char *at = model != NULL ? strrchr(model, '@') : NULL;
+    const char *at = strrchr(model, '@');
 
-    if (model == NULL)
-        return err_set(err, ERR_USAGE,
-                       "which model? Give --model NAME (skein "
-                       "worker ls shows the names)");
     if (strlen(model) > MODEL_NAME_BYTES_MAX || at == model
         || !utf8_valid(model, strlen(model)))
         return err_set(err, ERR_USAGE, "option --model: 1 to %d bytes of UTF-8",
@@ -249,36 +246,24 @@ out:
 }
 
 const struct command cmd_submit = {
-    .name = "submit",
     .spec =
         {
             .command = "submit",
             .synopsis = "[OPTIONS] FILE -m MODEL",
             .purpose = "queue a file of records as a job",
-            .about =
-                "FILE holds one JSON object per line ('-' is standard input):\n"
-                "  {\"id\",\"context\",\"target\"}                "
-                "log-probability of "
-                "target\n"
-                "  {\"id\",\"context\",\"choices\":[..],\"gold\"}   which "
-                "choice is "
-                "likeliest\n"
-                "  {\"id\",\"text\"}                            "
-                "log-probability of "
-                "a text\n"
-                "  {\"id\",\"prompt\",\"max_tokens\",..}          generate "
-                "text\n"
-                "The job's number, alone on standard output, is printed when "
-                "the job "
-                "is safe on\nthe coordinator's disk. Lines that are wrong "
-                "become "
-                "errors of the job (skein\nerrors JOB); they never stop it.",
+            .about = "FILE holds one JSON object per line ('-' is standard "
+                     "input):\n" CMD_ABOUT_RECORDS
+                     "The job's number, alone on standard output, is printed "
+                     "when the job is safe on the coordinator's disk. Lines "
+                     "that are wrong become errors of the job (skein errors "
+                     "JOB); they never stop it.",
             .examples = "  skein submit lambada.jsonl -m rwkv7-1.5b\n"
                         "  id=$(skein submit - -m rwkv7-1.5b < in.jsonl)",
             .rows = rows,
             .common = common_rows,
             .args_min = 1,
             .args_max = 1,
+            .offer = OFFER_FILES,
         },
     .options_size = sizeof(struct submit_options),
     .run = run_submit,

@@ -47,24 +47,23 @@ out:
 }
 
 const struct command cmd_wait = {
-    .name = "wait",
     .spec =
         {
             .command = "wait",
             .synopsis = "[OPTIONS] JOB",
             .purpose =
                 "wait until a job is over; the exit status tells how it went",
-            .about =
-                "Exit status: 0 every line was answered, 1 some lines failed, "
-                "3 the job failed or\nevery line did, 4 it was cancelled, 5 "
-                "no such job. Statuses of 64 and more\nmean that the waiting "
-                "failed: the job may go on. Ctrl-C ends only the waiting.\n"
-                "JOB is a number, or 'last': the newest job.",
+            .about = "Exit status: 0 every line was answered, 1 some lines "
+                     "failed, 3 the job failed or every line did, 4 it was "
+                     "cancelled, 5 no such job. Statuses of 64 and more mean "
+                     "that the waiting failed: the job may go on. Ctrl-C ends "
+                     "only the waiting.\n" CMD_ABOUT_JOB,
             .examples = "  skein wait 12 && skein results 12 -o out.jsonl\n"
                         "  skein wait last --json | jq .usage",
             .common = common_rows,
             .args_min = 1,
             .args_max = 1,
+            .offer = OFFER_JOBS,
         },
     .options_size = sizeof(struct common_options),
     .run = run_wait,
@@ -120,21 +119,20 @@ out:
 }
 
 const struct command cmd_cancel = {
-    .name = "cancel",
     .spec =
         {
             .command = "cancel",
             .synopsis = "[OPTIONS] JOB",
             .purpose = "cancel a job that is not over yet",
-            .about =
-                "Workers stop computing it. Results that are there already "
-                "stay readable.\nCancelling a finished job is an error "
-                "(status 81). JOB is a number or 'last'.",
+            .about = "Workers stop computing it. Results that are there "
+                     "already stay readable. Cancelling a finished job is an "
+                     "error (status 81).\n" CMD_ABOUT_JOB,
             .examples = "  skein cancel 12 --reason 'wrong checkpoint'",
             .rows = cancel_rows,
             .common = common_rows,
             .args_min = 1,
             .args_max = 1,
+            .offer = OFFER_JOBS,
         },
     .options_size = sizeof(struct cancel_options),
     .run = run_cancel,

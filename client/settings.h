@@ -9,7 +9,7 @@
 #ifndef CLIENT_SETTINGS_H
 #define CLIENT_SETTINGS_H
 
-#include "client/options.h"
+#include "common/options.h"
 #include "common/err.h"
 
 #define SETTINGS_SERVER "ipc:///run/skein/skeind.sock"

@@ -10,7 +10,11 @@ install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE
 file(GLOB doc_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/*.md)
 install(FILES ${doc_files} DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-# Man pages, from scdoc.
+# Man pages, from scdoc; man/manual.c puts the option tables in.
+add_executable(skein_manual ${PROJECT_SOURCE_DIR}/man/manual.c)
+target_link_libraries(skein_manual PRIVATE skein_options skein_client)
+set_target_properties(skein_manual PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/man)
 find_program(SCDOC scdoc)
 if(SCDOC)
     set(man_pages)
@@ -22,9 +26,9 @@ if(SCDOC)
             OUTPUT ${built}
             COMMAND ${CMAKE_COMMAND} -E make_directory
                     ${PROJECT_BINARY_DIR}/man
-            COMMAND sh -c "\"$1\" <\"$2\" >\"$3\"" scdoc
-                    ${SCDOC} ${source} ${built}
-            DEPENDS ${source}
+            COMMAND sh -c "\"$1\" <\"$2\" >\"$3.scd\" && \"$4\" <\"$3.scd\" >\"$3\""
+                    man $<TARGET_FILE:skein_manual> ${source} ${built} ${SCDOC}
+            DEPENDS ${source} skein_manual
             VERBATIM)
         list(APPEND man_pages ${built})
         install(FILES ${built} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
@@ -33,6 +37,26 @@ if(SCDOC)
 else()
     message(STATUS "scdoc was not found: no man pages")
 endif()
+
+# Completion scripts, where Debian's shells look for them.
+foreach(script bash:bash-completion/completions/skein
+        zsh:zsh/vendor-completions/_skein
+        fish:fish/vendor_completions.d/skein.fish)
+    string(REGEX MATCH "^([^:]+):(.*)$" _ ${script})
+    set(built ${PROJECT_BINARY_DIR}/completion/${CMAKE_MATCH_2})
+    cmake_path(GET CMAKE_MATCH_2 PARENT_PATH place)
+    add_custom_command(
+        OUTPUT ${built}
+        COMMAND ${CMAKE_COMMAND} -E make_directory
+                ${PROJECT_BINARY_DIR}/completion/${place}
+        COMMAND sh -c "\"$1\" completion $2 >\"$3\"" completion
+                $<TARGET_FILE:skein> ${CMAKE_MATCH_1} ${built}
+        DEPENDS skein
+        VERBATIM)
+    list(APPEND completion_scripts ${built})
+    install(FILES ${built} DESTINATION ${CMAKE_INSTALL_DATADIR}/${place})
+endforeach()
+add_custom_target(completion ALL DEPENDS ${completion_scripts})
 
 # systemd. The units in the tree name /usr/bin; what is installed names the
 # prefix it is installed with. These folders are where systemd looks below /usr

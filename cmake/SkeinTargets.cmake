@@ -57,3 +57,17 @@ function(skein_program name)
     target_link_libraries(${name} PRIVATE skein_options ${A_LINK})
     install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
+
+# skein_embed(OUT HEADER FILES...): text files of this folder as strings in the C
+# file OUT, which includes HEADER; cmake/embed.cmake says how they are named.
+function(skein_embed out header)
+    list(TRANSFORM ARGN PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+    list(JOIN ARGN "|" files)
+    set(script ${PROJECT_SOURCE_DIR}/cmake/embed.cmake)
+    add_custom_command(
+        OUTPUT ${out}
+        COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DHEADER=${header}
+                "-DFILES=${files}" -P ${script}
+        DEPENDS ${ARGN} ${script}
+        VERBATIM)
+endfunction()

@@ -16,8 +16,10 @@ for i in "${!unreachable[@]}"; do
     pids+=($!)
 done
 
-commands=(run submit ls show wait results errors cancel 'worker ls'
-    'server status' version)
+# Every command there is: a new one is tested here without being named.
+mapfile -t commands < <("$skein" --help | awk -F '   *' '
+    /^Commands:/ { on = 1; next } /^$/ { on = 0 } on { print $2 }')
+[ ${#commands[@]} -gt 10 ] || fail "only these commands: ${commands[*]}"
 
 # Help of everything: purpose, an example, every option with its default.
 for command in "${commands[@]}"; do
@@ -49,6 +51,22 @@ run "$skein" --version
 expect 0 --version
 says stdout '^skein [0-9]+\.[0-9]+\.[0-9]+$' --version
 
+# The man page has the same tables: every command with every option.
+if [ -s "$BIN/../man/skein.1.scd" ]; then
+    for command in "${commands[@]}"; do
+        # shellcheck disable=SC2086
+        for option in $("$skein" $command --help | grep -oE '^ +(-., )?--[a-z-]+' |
+            grep -oE -- '--.*'); do
+            awk -v head="## skein $command " -v option="*$option*" '
+                /^#/ { here = index($0, head) == 1 || /^# OPTIONS OF EVERY/ }
+                here && index($0, option) { found = 1 }
+                END { exit !found }' "$BIN/../man/skein.1.scd" ||
+                fail "skein(1) lacks $option of $command"
+            checks=$((checks + 1))
+        done
+    done
+fi
+
 # Unknown commands name the nearest.
 run "$skein" sumbit
 expect 2 'sumbit'
@@ -62,6 +80,9 @@ says stderr "did you mean 'server status'" 'server stats'
 run "$skein" frobnicate
 expect 2 frobnicate
 says stderr 'skein --help' frobnicate
+run "$skein" --json ls
+expect 2 'an option before the command'
+says stderr 'come after it' 'an option before the command'
 
 # A wrong option of every command; with and without a hint.
 for command in "${commands[@]}"; do
@@ -73,10 +94,14 @@ for command in "${commands[@]}"; do
     run "$skein" $command -Z
     expect 2 "$command -Z"
     says stderr 'unknown option -Z' "$command -Z"
+    says stderr "^  skein $command --help " "$command -Z: the way out"
     # shellcheck disable=SC2086
     run "$skein" $command --color purple
     expect 2 "$command --color purple"
     says stderr 'not one of auto, always, never' "$command --color purple"
+    # shellcheck disable=SC2086
+    run "$skein" $command --color alwys
+    says stderr 'did you mean always\?' "$command --color alwys"
 done
 run "$skein" submit in.jsonl -m x --seed -1
 expect 2 'negative seed'

@@ -1,9 +1,8 @@
-#include "client/options.h"
+#include "common/options.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "client/cmd.h"
 #include "tests/common/run.h"
 
 struct sample {
@@ -201,50 +200,62 @@ START_TEST(help_shows_every_option_and_default)
 }
 END_TEST
 
-static const struct command *const commands[] = {
-    &cmd_run,       &cmd_submit,        &cmd_ls,     &cmd_show,
-    &cmd_wait,      &cmd_results,       &cmd_errors, &cmd_cancel,
-    &cmd_worker_ls, &cmd_server_status, &cmd_version};
-
-/* The real tables: unique names and letters, help that fits the terminal. */
-START_TEST(every_command_has_a_sound_table)
+START_TEST(paragraphs_are_wrapped)
 {
-    for (size_t c = 0; c < sizeof commands / sizeof *commands; c++) {
-        const struct option_spec *s = &commands[c]->spec;
-        const struct option_row *row[2 * OPTIONS_MAX];
-        struct buf help = BUF_INIT;
-        size_t n = 0;
+    static const struct {
+        const char *text, *expected;
+        size_t indent;
+    } row[] = {
+        {"", "", 0},
+        {"one two three", "one two\nthree", 0},
+        {"one two three", "one\n  two\n  three", 2},
+        {"abcdefghijkl mn", "abcdefghijkl\nmn", 0},
+        {"a\n  kept as it is\nb", "a\n  kept as it is\nb", 0},
+        {"a\n\nb", "a\n\n  b", 2},
+        {"12345678", "12345678", 0},
+        {"12345678 9", "12345678\n9", 0},
+    };
 
-        for (const struct option_row *r = s->rows; r && r->name; r++)
-            row[n++] = r;
-        for (const struct option_row *r = s->common; r && r->name; r++)
-            row[n++] = r;
-        ck_assert_uint_le(n, OPTIONS_MAX);
-        for (size_t i = 0; i < n; i++) {
-            ck_assert_uint_lt(row[i]->offset, commands[c]->options_size);
-            ck_assert(row[i]->type == OPTION_FLAG || row[i]->value != NULL);
-            ck_assert(row[i]->type != OPTION_CHOICE || row[i]->choice != NULL);
-            ck_assert(row[i]->type != OPTION_INT || row[i]->min < row[i]->max);
-            for (size_t k = 0; k < i; k++) {
-                ck_assert_str_ne(row[i]->name, row[k]->name);
-                ck_assert(row[i]->letter == 0
-                          || row[i]->letter != row[k]->letter);
-            }
-        }
-        options_help(s, &help);
-        for (char *line = strtok(help.data, "\n"); line != NULL;
-             line = strtok(NULL, "\n"))
-            ck_assert_msg(strlen(line) <= 90, "%s: %s", s->command, line);
-        buf_free(&help);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct buf b = BUF_INIT;
+
+        buf_adds(&b, "");
+        options_wrap(row[i].text, row[i].indent, 8, &b);
+        ck_assert_str_eq(b.data, row[i].expected);
+        buf_free(&b);
     }
+}
+END_TEST
+
+START_TEST(what_is_required_is_named)
+{
+    static const struct option_row required[] = {
+        {.name = "name",
+         .type = OPTION_TEXT,
+         .offset = offsetof(struct sample, name),
+         .value = "NAME",
+         .help = "a name",
+         .required = true},
+        {.name = NULL},
+    };
+    static const struct option_spec s = {.command = "x", .rows = required};
+    struct sample v = {.name = NULL};
+    struct err err;
+
+    ck_assert_int_eq(options_complete(&s, &v, &err), -1);
+    ck_assert_int_eq(err.code, ERR_USAGE);
+    ck_assert_str_eq(err.text, "option --name NAME is required: a name");
+    v.name = "n";
+    ck_assert_int_eq(options_complete(&s, &v, &err), 0);
 }
 END_TEST
 
 int main(void)
 {
-    return RUN_TESTS(
-        "options", every_type_is_read, what_is_not_given_stays,
-        double_dash_ends_options, mistakes_name_what_was_meant,
-        help_wins_over_missing_arguments, settings_are_checked_like_options,
-        help_shows_every_option_and_default, every_command_has_a_sound_table);
+    return RUN_TESTS("options", every_type_is_read, what_is_not_given_stays,
+                     double_dash_ends_options, mistakes_name_what_was_meant,
+                     help_wins_over_missing_arguments,
+                     settings_are_checked_like_options,
+                     help_shows_every_option_and_default,
+                     paragraphs_are_wrapped, what_is_required_is_named);
 }
