@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "bench/floor.h"
+#include "bench/products.h"
+#include "bench/shapes.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "model/backend.h"
@@ -25,61 +27,13 @@
 #define DOCUMENT 64 /* tokens of one sequence in a step */
 #define REPS_MAX 1000
 
-static const struct weights_shape shape_01b = {.L = 12,
-                                               .H = 12,
-                                               .N = 64,
-                                               .F = 3072,
-                                               .V = 65536,
-                                               .rank_w = 64,
-                                               .rank_a = 64,
-                                               .rank_v = 32,
-                                               .rank_g = 128,
-                                               .ln0 = true};
-
 struct options {
     int rows, reps;
     const char *model;
 };
 
-struct product {
-    size_t n, k, times;
-};
-
-#define PRODUCTS_MAX 14
-
-/* What is multiplied for each row, from the matrices of layer 1 (the value
- * residual's pair is missing in layer 0).
- */
-static size_t list_products(const struct weights *w, struct product *p)
-{
-    const struct weights_layer *l = &w->layer[w->L - 1];
-    const struct weight *matrix[] = {
-        &l->receptance, &l->key, &l->value,   &l->output,   &l->w1,
-        &l->w2,         &l->a1,  &l->a2,      &l->v1,       &l->v2,
-        &l->g1,         &l->g2,  &l->ffn_key, &l->ffn_value};
-    size_t n = 0, layers = (size_t)w->L;
-
-    for (size_t i = 0; i < sizeof matrix / sizeof *matrix; i++) {
-        bool later = matrix[i] == &l->v1 || matrix[i] == &l->v2;
-
-        p[n++] = (struct product){(size_t)matrix[i]->rows,
-                                  (size_t)matrix[i]->cols, layers - later};
-    }
-    p[n++] = (struct product){(size_t)w->V, (size_t)w->C, 1};
-    return n;
-}
-
-static double flops_per_row(const struct product *p, size_t n)
-{
-    double flops = 0;
-
-    for (size_t i = 0; i < n; i++)
-        flops += 2.0 * (double)(p[i].n * p[i].k * p[i].times);
-    return flops;
-}
-
 struct floor_run {
-    struct product product[PRODUCTS_MAX + 1];
+    struct product product[PRODUCTS_MAX];
     size_t n, rows;
     float *x, *w, *y;
 };
@@ -88,7 +42,7 @@ static void floor_init(struct floor_run *f, const struct weights *w, int rows)
 {
     size_t x = 0, weights = 0, y = 0;
 
-    f->n = list_products(w, f->product);
+    f->n = products_list(w, f->product);
     f->rows = (size_t)rows;
     for (size_t i = 0; i < f->n; i++) {
         const struct product *p = &f->product[i];
@@ -215,7 +169,7 @@ static int measure(const struct weights *w, const char *isa,
     if (scoring_init(&s, w, isa, o->rows, err) < 0)
         return -1;
     floor_init(&f, w, o->rows);
-    flops = flops_per_row(f.product, f.n);
+    flops = products_flops(f.product, f.n);
     rc = time_scoring(&s, &ours[0], err); /* warm up */
     for (int i = 0; rc == 0 && i < o->reps; i++) {
         if (floor_name() != NULL)
@@ -243,12 +197,12 @@ static int measure(const struct weights *w, const char *isa,
 static int measure_model(const char *name, struct weights *w,
                          const struct options *o, struct err *err)
 {
-    struct product product[PRODUCTS_MAX + 1];
-    size_t n = list_products(w, product);
+    struct product product[PRODUCTS_MAX];
+    size_t n = products_list(w, product);
     int rc = 0;
 
     printf("\n%s: L%d C%d F%d V%d, %.2f MFLOP of products per token\n", name,
-           w->L, w->C, w->F, w->V, flops_per_row(product, n) * 1e-6);
+           w->L, w->C, w->F, w->V, products_flops(product, n) * 1e-6);
     printf("  %-9s %9s %9s %9s %9s %8s\n", "kernels", "tok/s", "GFLOP/s",
            "ours ms", "BLAS ms", "ratio");
     for (enum cpu_isa isa = CPU_ISA_512; rc == 0 && isa < CPU_ISA_SCALAR;
@@ -313,6 +267,6 @@ int bench_cpu(int argc, char **argv, struct err *err)
         printf("SKIP %s is absent\n", DEMO_MODEL);
     else if (measure_file(DEMO_MODEL, &small, err) < 0)
         return -1;
-    w = weights_random(&shape_01b, 1, err);
+    w = weights_random(&shapes[0].shape, 1, err);
     return w == NULL ? -1 : measure_model("random 0.1B", w, &o, err);
 }

@@ -18,9 +18,28 @@ static const struct command {
      "    needs for the same products. Without MODEL: examples/model and a\n"
      "    random model of the 0.1B shape.\n"},
     {"engine", bench_engine,
-     "engine [--compute fp16|bf16|fp32] [--shape 0.1B|1.5B] [MODEL]\n"
-     "    Score and decode on a GPU. Without MODEL: random models of both "
-     "shapes.\n"},
+     "engine [--shape 0.1B,1.5B,...] [--case LIST] [--compute fp16|bf16|fp32]\n"
+     "       [--device K] [--rows N] [--option KEY=VALUE] [MODEL]\n"
+     "    Score and decode on a GPU, beside what bounds it. Without MODEL: "
+     "random\n"
+     "    models of the shapes 0.1B, 0.4B, 1.5B, 2.9B and 7.2B, or of those "
+     "named.\n"
+     "    Cases, all but draw:512 by default: score:SEQUENCESxLENGTH,\n"
+     "    target:SEQUENCESxLENGTH (the last two tokens scored), score:mix and\n"
+     "    target:mix (lengths like lambada's), decode:SEQUENCES,\n"
+     "    draw:SEQUENCES (sampled, not greedy).\n"},
+    {"logprobs", bench_logprobs,
+     "logprobs [--compute fp16|bf16|fp32] [--backend cpu|cuda] [--rows N]\n"
+     "         MODEL TOKENS\n"
+     "    TOKENS has a sequence of ids per line; prints the logprob of each id "
+     "but\n"
+     "    the first, a line per sequence.\n"},
+    {"make-model", bench_make_model,
+     "make-model --shape 1.5B [--seed N] [--device K] OUT\n"
+     "    Write a random model as safetensors: matrices bf16, vectors fp32. "
+     "The\n"
+     "    same one that engine makes; it takes as much memory as it has "
+     "bytes.\n"},
     {"null", bench_null,
      "null\n"
      "    Score rows per second of the null backend.\n"},
@@ -34,6 +53,27 @@ double bench_seconds(void)
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+double bench_median(double *x, int n)
+{
+    qsort(x, (size_t)n, sizeof *x, ascending);
+    return x[n / 2];
 }
 
 static void usage(FILE *to)

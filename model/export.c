@@ -107,7 +107,23 @@ static int convert(double x, enum dtype dtype, uint8_t *out)
     }
 }
 
-static int write_item(int fd, const struct item *it, struct err *err)
+/* The stored bytes, where they are what the file wants. */
+static const uint8_t *stored_bytes(const struct item *it)
+{
+    const struct tensor *t = it->from.tensor;
+    int64_t stride = 1;
+
+    if (it->from.transposed || it->dtype != t->dtype)
+        return NULL;
+    for (int i = t->ndim - 1; i >= 0; i--) {
+        if (t->shape[i] > 1 && t->stride[i] != stride)
+            return NULL;
+        stride *= t->shape[i];
+    }
+    return t->data + (size_t)it->from.offset * dtype_size(t->dtype);
+}
+
+static int write_converted(int fd, const struct item *it, struct err *err)
 {
     int64_t cols = it->from.cols;
     int64_t step = cols > BLOCK_ELEMENTS ? 1 : BLOCK_ELEMENTS / cols;
@@ -133,6 +149,18 @@ static int write_item(int fd, const struct item *it, struct err *err)
     free(value);
     free(bytes);
     return rc;
+}
+
+static int write_item(int fd, const struct item *it, struct err *err)
+{
+    const uint8_t *stored = stored_bytes(it);
+    size_t elements = (size_t)(it->from.rows * it->from.cols);
+
+    if (stored == NULL)
+        return write_converted(fd, it, err);
+    if (file_write_all(fd, stored, elements * dtype_size(it->dtype)) < 0)
+        return err_set(err, ERR_IO, "cannot write: %s", strerror(errno));
+    return 0;
 }
 
 /* Header length, header; padded with spaces to a multiple of 8. */

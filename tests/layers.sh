@@ -28,9 +28,8 @@ sqlite3.h:     daemon/db.h
 yaml.h:        common/conf.c
 zmq.h:         proto/sock.c
 nccl.h:        cuda/comm_nccl.c
-cublasLt.h:    cuda/gemm.c
+cublasLt.h:    cuda/gemm.c bench/library.c
 sodium.h:      common/hash.c common/keys.c
-cblas.h:       bench/floor_openblas.c
 cuda/engine.h: cuda/engine.c worker/rank_main.c model/tool_main.c
 '
 

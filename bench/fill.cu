@@ -1,0 +1,46 @@
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "bench/fill.h"
+
+#define BLOCKS 1056
+#define THREADS 256
+
+static __device__ __forceinline__ void store(float *to, float x)
+{
+    *to = x;
+}
+
+static __device__ __forceinline__ void store(__half *to, float x)
+{
+    *to = __float2half_rn(x);
+}
+
+static __device__ __forceinline__ void store(__nv_bfloat16 *to, float x)
+{
+    *to = __float2bfloat16_rn(x);
+}
+
+template <typename T>
+static __global__ void fill(struct fill f, uint64_t first, int64_t n, T *to)
+{
+    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < n;
+         i += (int64_t)gridDim.x * blockDim.x) {
+        float x = weights_random_value(&f.values, first + (uint64_t)i);
+
+        store(to + i, f.relu && x < 0.0f ? 0.0f : x);
+    }
+}
+
+extern "C" cudaError_t kernel_fill(const struct fill *f, enum fill_type type,
+                                   uint64_t first, int64_t n, void *to,
+                                   cudaStream_t s)
+{
+    if (type == FILL_F16)
+        fill<<<BLOCKS, THREADS, 0, s>>>(*f, first, n, (__half *)to);
+    else if (type == FILL_BF16)
+        fill<<<BLOCKS, THREADS, 0, s>>>(*f, first, n, (__nv_bfloat16 *)to);
+    else
+        fill<<<BLOCKS, THREADS, 0, s>>>(*f, first, n, (float *)to);
+    return cudaGetLastError();
+}

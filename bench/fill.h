@@ -1,0 +1,34 @@
+/* bench/fill.h - random values in device memory */
+#ifndef BENCH_FILL_H
+#define BENCH_FILL_H
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/weights_random.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum fill_type {
+    FILL_F32,
+    FILL_F16,
+    FILL_BF16,
+};
+
+struct fill {
+    struct weights_random_fill values;
+    bool relu; /* negative ones become 0 */
+};
+
+/* Elements first..first+n-1 to `to`. Writing `to` is all it costs. */
+cudaError_t kernel_fill(const struct fill *f, enum fill_type type,
+                        uint64_t first, int64_t n, void *to, cudaStream_t s);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BENCH_FILL_H */
