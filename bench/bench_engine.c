@@ -176,8 +176,9 @@ static void report(struct bench *b, const char *name, double step_seconds,
     if (b->n_results == RESULTS_MAX)
         return;
     r = &b->result[b->n_results++];
-    snprintf(r->line, sizeof r->line, "%-8.8s %-5s %-14s %9.2f %10.0f %6.1f %% of %s",
-             b->name, b->backend->compute, name, step_seconds * 1e3, tok_s,
+    snprintf(r->line, sizeof r->line,
+             "%-8.8s %-5s %-14s %9.2f %10.0f %6.1f %% of %s", b->name,
+             b->backend->compute, name, step_seconds * 1e3, tok_s,
              100 * tok_s / limit, limit_name);
 }
 
@@ -197,9 +198,8 @@ static int32_t least(int64_t a, int64_t b)
 }
 
 /* Two different steps, or a mix. */
-static struct load_sequence *sequences_of(const struct bench *b,
-                                          const struct engine_case *c,
-                                          int32_t *n)
+static struct load_sequence *
+sequences_of(const struct bench *b, const struct engine_case *c, int32_t *n)
 {
     const int32_t vocab = b->backend->vocab;
 
@@ -242,8 +242,8 @@ static int bench_score(struct bench *b, const struct engine_case *c,
     int rc;
 
     s = sequences_of(b, c, &n);
-    rows = least(b->o.rows, c->length > 0 ? (int64_t)c->sequences * c->length
-                                          : b->o.rows);
+    rows = least(b->o.rows,
+                 c->length > 0 ? (int64_t)c->sequences * c->length : b->o.rows);
     load_init(&l, s, n, c->kind == KIND_TARGET ? TARGET_TAIL : 0, rows,
               b->backend->limits.slots);
     rc = time_load(&l, b->backend, &seconds, err);

@@ -154,8 +154,8 @@ static int fill(struct library *l, struct job *j,
               err)
                < 0)
         return -1;
-    return CU(
-        kernel_fill(&input, fill_type(p->type), 0, x, j->x_at, l->stream), err);
+    return CU(kernel_fill(&input, fill_type(p->type), 0, x, j->x_at, l->stream),
+              err);
 }
 
 static void job_end(struct job *j)
@@ -190,9 +190,10 @@ static int multiply(void *context, struct err *err)
     const char *w =
         c->j->w_at + (size_t)(c->calls++ % c->j->copies) * c->j->w_bytes;
 
-    return LT(cublasLtMatmul(c->l->lt, c->j->desc, &one, w, c->j->w, c->j->x_at, c->j->x, &zero, c->j->y_at, c->j->y,
-                             c->j->y_at, c->j->y, c->algo, c->l->workspace,
-                             WORKSPACE_BYTES, c->l->stream),
+    return LT(cublasLtMatmul(c->l->lt, c->j->desc, &one, w, c->j->w, c->j->x_at,
+                             c->j->x, &zero, c->j->y_at, c->j->y, c->j->y_at,
+                             c->j->y, c->algo, c->l->workspace, WORKSPACE_BYTES,
+                             c->l->stream),
               err);
 }
 
