@@ -94,7 +94,8 @@ static int scoring_init(struct scoring *s, const struct weights *w,
                         const char *isa, int rows, struct err *err)
 {
     int pieces = (rows + DOCUMENT - 1) / DOCUMENT;
-    const struct backend_limits limits = {pieces, rows, 0};
+    const struct backend_limits limits = {.slots = pieces,
+                                          .tokens_per_step = rows};
     char options[32];
 
     snprintf(options, sizeof options, "isa=%s", isa);

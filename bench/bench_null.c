@@ -14,7 +14,8 @@ int bench_null(int argc, char **argv, struct err *err)
     static struct piece piece[ROWS / 256];
     static struct score_row score[ROWS];
     static struct score_out out[ROWS];
-    const struct backend_limits limits = {ROWS / 256, ROWS, 0};
+    const struct backend_limits limits = {.slots = ROWS / 256,
+                                          .tokens_per_step = ROWS};
     const struct step step = {.piece = piece,
                               .n_piece = ROWS / 256,
                               .score = score,

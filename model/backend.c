@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/draw.h"
+
 /* Far beyond any device; they keep every product of sizes below inside 63 bits.
  */
 #define SLOTS_MAX (1 << 20)
@@ -27,7 +29,9 @@ struct slot_guard {
 struct backend_guard {
     int64_t ticket[UNWAITED_MAX]; /* 0: free */
     uint32_t step;                /* number of the current check */
-    struct slot_guard slot[];     /* [S] */
+    int32_t *free_history;        /* [n_free], a stack */
+    int32_t n_free;
+    struct slot_guard slot[]; /* [S] */
 };
 
 static int check_limits(struct backend_limits *limits, struct err *err)
@@ -47,7 +51,45 @@ static int check_limits(struct backend_limits *limits, struct err *err)
                        "score_rows is %" PRId32 "; 0..tokens_per_step (%" PRId32
                        ") expected",
                        limits->score_rows, limits->tokens_per_step);
+    if (limits->histories < 0 || limits->histories > limits->slots)
+        return err_set(err, ERR_INVALID,
+                       "histories is %" PRId32 "; 0..slots (%" PRId32
+                       ") expected",
+                       limits->histories, limits->slots);
     return 0;
+}
+
+static void free_guard(struct backend_guard *g)
+{
+    if (g != NULL)
+        free(g->free_history);
+    free(g);
+}
+
+static struct backend_guard *make_guard(const struct backend_limits *l)
+{
+    struct backend_guard *g =
+        calloc(1, sizeof *g + (size_t)l->slots * sizeof *g->slot);
+
+    if (g == NULL)
+        return NULL;
+    g->free_history = calloc((size_t)l->histories + 1, sizeof(int32_t));
+    if (g->free_history == NULL) {
+        free_guard(g);
+        return NULL;
+    }
+    for (; g->n_free < l->histories; g->n_free++)
+        g->free_history[g->n_free] = l->histories - 1 - g->n_free;
+    return g;
+}
+
+static int32_t *make_no_histories(int32_t slots)
+{
+    int32_t *history = calloc((size_t)slots, sizeof *history);
+
+    for (int32_t i = 0; history != NULL && i < slots; i++)
+        history[i] = -1;
+    return history;
 }
 
 struct backend *backend_create(const struct backend_ops *ops,
@@ -56,25 +98,28 @@ struct backend *backend_create(const struct backend_ops *ops,
                                const char *options, struct err *err)
 {
     struct backend_limits l = *limits;
-    struct backend_guard *guard;
+    struct backend_guard *guard = NULL;
+    int32_t *history = NULL;
     struct backend *b;
 
     if (check_limits(&l, err) < 0)
         goto fail;
-    guard = calloc(1, sizeof *guard + (size_t)l.slots * sizeof *guard->slot);
-    if (guard == NULL) {
+    guard = make_guard(&l);
+    history = make_no_histories(l.slots);
+    if (guard == NULL || history == NULL) {
         err_set(err, ERR_NOMEM, "no memory for %" PRId32 " slots", l.slots);
         goto fail;
     }
     b = ops->create(weights, &l, options, err);
     if (b == NULL)
-        goto fail_guard;
+        goto fail;
     assert(b->ops == ops && b->vocab > 0 && b->state_bytes > 0);
     b->guard = guard;
+    b->history = history;
     return b;
-fail_guard:
-    free(guard);
 fail:
+    free_guard(guard);
+    free(history);
     err_wrap(err, "%s backend", ops->name);
     return NULL;
 }
@@ -83,19 +128,20 @@ void backend_destroy(struct backend *b)
 {
     if (b == NULL)
         return;
-    free(b->guard);
+    free_guard(b->guard);
+    free(b->history);
     b->ops->destroy(b);
 }
 
-static int check_tokens(const struct piece *p, int32_t index, int32_t vocab,
+static int check_tokens(const int32_t *token, int32_t n, int32_t vocab,
                         struct err *err)
 {
-    for (int32_t i = 0; i < p->n; i++) {
-        if (p->token[i] < 0 || p->token[i] >= vocab)
+    for (int32_t i = 0; i < n; i++) {
+        if (token[i] < 0 || token[i] >= vocab)
             return err_set(err, ERR_INVALID,
-                           "piece %" PRId32 ": token %" PRId32 " is %" PRId32
-                           "; 0..%" PRId32 " expected",
-                           index, i, p->token[i], vocab - 1);
+                           "token %" PRId32 " is %" PRId32 "; 0..%" PRId32
+                           " expected",
+                           i, token[i], vocab - 1);
     }
     return 0;
 }
@@ -134,8 +180,8 @@ static int32_t check_pieces(struct backend *b, const struct step *step,
                            "piece %" PRId32 ": slot %" PRId32
                            " has no sampled token to feed, or n is not 1",
                            i, p->slot);
-        if (p->token != NULL && check_tokens(p, i, b->vocab, err) < 0)
-            return -1;
+        if (p->token != NULL && check_tokens(p->token, p->n, b->vocab, err) < 0)
+            return err_wrap(err, "piece %" PRId32, i);
         rows += p->n;
         slot->piece_step = b->guard->step;
         slot->last_row = rows - 1;
@@ -185,24 +231,49 @@ static int check_scores(const struct backend *b, const struct step *step,
     return 0;
 }
 
-static int check_draw(const struct sample_row *s, int32_t i, struct err *err)
+static int check_number(bool good, const char *what, float is,
+                        const char *expected, struct err *err)
 {
-    if (!isfinite(s->temperature) || s->temperature < 0)
-        return err_set(err, ERR_INVALID,
-                       "sample %" PRId32 ": temperature is %g; 0 or more"
-                       " expected",
-                       i, (double)s->temperature);
-    if (!(s->top_p > 0 && s->top_p <= 1))
-        return err_set(err, ERR_INVALID,
-                       "sample %" PRId32 ": top_p is %g; above 0, up to 1"
-                       " expected",
-                       i, (double)s->top_p);
+    if (good)
+        return 0;
+    return err_set(err, ERR_INVALID, "%s is %g; %s expected", what, (double)is,
+                   expected);
+}
+
+static int check_draw(const struct sample_row *s, struct err *err)
+{
     if (s->top_k < 0)
         return err_set(err, ERR_INVALID,
-                       "sample %" PRId32 ": top_k is %" PRId32
-                       "; 0 or more expected",
-                       i, s->top_k);
-    return 0;
+                       "top_k is %" PRId32 "; 0 or more expected", s->top_k);
+    if (check_number(isfinite(s->temperature) && s->temperature >= 0,
+                     "temperature", s->temperature, "0 or more", err)
+            < 0
+        || check_number(s->top_p > 0 && s->top_p <= 1, "top_p", s->top_p,
+                        "above 0, up to 1", err)
+               < 0
+        || check_number(s->min_p >= 0 && s->min_p <= 1, "min_p", s->min_p,
+                        "0..1", err)
+               < 0
+        || check_number(isfinite(s->presence_penalty), "presence_penalty",
+                        s->presence_penalty, "a finite number", err)
+               < 0
+        || check_number(isfinite(s->frequency_penalty), "frequency_penalty",
+                        s->frequency_penalty, "a finite number", err)
+               < 0)
+        return -1;
+    return check_number(isfinite(s->repetition_penalty)
+                            && s->repetition_penalty >= 0,
+                        "repetition_penalty", s->repetition_penalty,
+                        "above 0, or 0 for none", err);
+}
+
+static int check_history(const struct backend *b, const struct sample_row *s,
+                         struct err *err)
+{
+    if (b->history[s->slot] >= 0 || !draw_penalizes(draw_penalty_of(s)))
+        return 0;
+    return err_set(err, ERR_INVALID,
+                   "a penalty, but slot %" PRId32 " has no history", s->slot);
 }
 
 static int check_samples(struct backend *b, const struct step *step,
@@ -236,8 +307,8 @@ static int check_samples(struct backend *b, const struct step *step,
                            " is sampled twice",
                            i, s->slot);
         slot->sample_step = b->guard->step;
-        if (check_draw(s, i, err) < 0)
-            return -1;
+        if (check_draw(s, err) < 0 || check_history(b, s, err) < 0)
+            return err_wrap(err, "sample %" PRId32, i);
     }
     return 0;
 }
@@ -334,11 +405,41 @@ static int check_slot(const struct backend *b, int32_t slot, struct err *err)
     return 0;
 }
 
+/* ---- slots ------------------------------------------------------------------ */
+
+static void take_history(struct backend *b, int32_t slot)
+{
+    struct backend_guard *g = b->guard;
+
+    assert(b->history[slot] < 0 && g->n_free > 0);
+    b->history[slot] = g->free_history[--g->n_free];
+}
+
+static void drop_history(struct backend *b, int32_t slot)
+{
+    struct backend_guard *g = b->guard;
+
+    if (b->history[slot] < 0)
+        return;
+    g->free_history[g->n_free++] = b->history[slot];
+    b->history[slot] = -1;
+}
+
+/* Can the slot have a history? */
+static int check_free(const struct backend *b, int32_t slot, struct err *err)
+{
+    if (b->history[slot] >= 0 || b->guard->n_free > 0)
+        return 0;
+    return err_set(err, ERR_LIMIT, "all %" PRId32 " histories are in use",
+                   b->limits.histories);
+}
+
 int backend_reset(struct backend *b, int32_t slot, struct err *err)
 {
     if (check_slot(b, slot, err) < 0 || b->ops->reset(b, slot, err) < 0)
         return err_wrap(err, "reset");
     b->guard->slot[slot].sampled = false;
+    drop_history(b, slot);
     return 0;
 }
 
@@ -348,6 +449,12 @@ int backend_copy(struct backend *b, int32_t dst, int32_t src, struct err *err)
         return err_wrap(err, "copy");
     if (dst == src)
         return 0;
+    if (b->history[src] < 0)
+        drop_history(b, dst);
+    else if (check_free(b, dst, err) < 0)
+        return err_wrap(err, "copy");
+    else if (b->history[dst] < 0)
+        take_history(b, dst);
     if (b->ops->copy(b, dst, src, err) < 0)
         return err_wrap(err, "copy");
     b->guard->slot[dst].sampled = b->guard->slot[src].sampled;
@@ -374,6 +481,52 @@ int backend_load(struct backend *b, int32_t slot, const float *state,
     if (b->ops->load(b, slot, state, err) < 0)
         return err_wrap(err, "load");
     b->guard->slot[slot].sampled = false;
+    drop_history(b, slot);
+    return 0;
+}
+
+static int check_bias(const struct backend *b, const struct history *h,
+                      struct err *err)
+{
+    int32_t last = -1;
+
+    if (h->n_bias < 0 || h->n_bias > BACKEND_BIAS_MAX)
+        return err_set(err, ERR_INVALID,
+                       "%" PRId32 " biases; a history has 0..%d", h->n_bias,
+                       BACKEND_BIAS_MAX);
+    for (int32_t i = 0; i < h->n_bias; i++) {
+        const struct logit_bias *l = &h->bias[i];
+
+        if (l->token <= last || l->token >= b->vocab)
+            return err_set(err, ERR_INVALID,
+                           "bias %" PRId32 ": token is %" PRId32
+                           "; ascending ones below %" PRId32 " expected",
+                           i, l->token, b->vocab);
+        if (!isfinite(l->bias))
+            return err_set(err, ERR_INVALID, "bias %" PRId32 " is not finite",
+                           i);
+        last = l->token;
+    }
+    return 0;
+}
+
+int backend_remember(struct backend *b, int32_t slot, const struct history *h,
+                     struct err *err)
+{
+    if (b->ops->remember == NULL)
+        return err_set(err, ERR_INVALID, "the %s backend has no histories",
+                       b->ops->name);
+    if (check_slot(b, slot, err) < 0 || check_bias(b, h, err) < 0
+        || check_free(b, slot, err) < 0)
+        return err_wrap(err, "remember");
+    if (check_tokens(h->prompt, h->n_prompt, b->vocab, err) < 0)
+        return err_wrap(err, "remember: prompt");
+    if (check_tokens(h->generated, h->n_generated, b->vocab, err) < 0)
+        return err_wrap(err, "remember: generated");
+    if (b->history[slot] < 0)
+        take_history(b, slot);
+    if (b->ops->remember(b, slot, h, err) < 0)
+        return err_wrap(err, "remember");
     return 0;
 }
 

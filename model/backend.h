@@ -37,13 +37,16 @@ extern "C" {
 struct backend;
 struct weights; /* model/weights.h */
 
-#define BACKEND_TOPK_MAX 20 /* OpenAI's limit for top_logprobs */
+#define BACKEND_TOPK_MAX 20   /* OpenAI's limit for top_logprobs */
+#define BACKEND_BIAS_MAX 1024 /* biased tokens of a slot */
 
 /* Sizes fixed for the life of a backend. Each costs device memory. */
 struct backend_limits {
     int32_t slots;           /* S >= 1 */
     int32_t tokens_per_step; /* largest T >= 1 */
     int32_t score_rows;      /* most score rows in a step, 1..T; 0 means T */
+    int32_t histories;       /* most slots with a history at a time, 0..S;
+                              * each takes 4 V bytes */
 };
 
 /* A run of consecutive tokens of one sequence. */
@@ -54,6 +57,21 @@ struct piece {
                            * this slot, and then n = 1. backend_copy() copies
                            * that token; backend_reset() and backend_load()
                            * forget it */
+};
+
+struct logit_bias {
+    int32_t token; /* 0..V-1 */
+    float bias;    /* finite */
+};
+
+/* What the penalties of a slot's draws go by. */
+struct history {
+    const int32_t *prompt; /* [n_prompt], each 0..V-1, in any order */
+    int32_t n_prompt;
+    const int32_t *generated; /* [n_generated] sampled so far, as above */
+    int32_t n_generated;
+    const struct logit_bias *bias; /* [n_bias], tokens strictly ascending */
+    int32_t n_bias;                /* 0..BACKEND_BIAS_MAX */
 };
 
 /* Ask for log P(target | everything up to and including row). */
@@ -70,22 +88,30 @@ struct score_out {
 };
 
 /* Draw a token for a slot from the distribution after `row`; at most one per
- * piece. The rules of the draw: model/sampler.h.
+ * piece. The rules of the draw: model/sampler.h. Penalties need a history
+ * (backend_remember()); a slot with one counts every token sampled for it, and
+ * applies its bias.
  */
 struct sample_row {
-    int32_t row;       /* 0..T-1, the last row of a piece */
-    int32_t slot;      /* the piece's slot */
-    float temperature; /* 0: argmax, lowest id wins ties */
-    float top_p;       /* (0, 1]; 1 is off */
-    int32_t top_k;     /* 0 is off */
-    uint64_t key;      /* random stream of the record, DESIGN 8.5 */
-    uint32_t sample;   /* which of n samples of the record */
-    uint32_t position; /* generated tokens before this one */
+    int32_t row;              /* 0..T-1, the last row of a piece */
+    int32_t slot;             /* the piece's slot */
+    float temperature;        /* 0: argmax, lowest id wins ties */
+    float top_p;              /* (0, 1]; 1 is off */
+    int32_t top_k;            /* 0 is off */
+    uint64_t key;             /* random stream of the record, DESIGN 8.5 */
+    uint32_t sample;          /* which of n samples of the record */
+    uint32_t position;        /* generated tokens before this one */
+    float min_p;              /* 0..1; 0 is off */
+    float presence_penalty;   /* of generated tokens; 0 is off */
+    float frequency_penalty;  /* of generated tokens, each time; 0 is off */
+    float repetition_penalty; /* of prompt and generated tokens, above 0; 1 is
+                               * off, and 0 means 1 */
 };
 
 struct sample_out {
     int32_t token;
-    float logprob; /* of the raw distribution, before temperature and cuts */
+    float logprob; /* of the raw distribution: before bias, penalties,
+                    * temperature and cuts */
     bool finite;   /* false: a logit of this row was inf or NaN; token is 0 */
 };
 
@@ -104,8 +130,10 @@ struct step {
     /* Written before backend_wait() returns. NULL where the count is 0. */
     struct score_out *score_out;   /* [n_score] */
     int32_t *topk_id;              /* [n_score][BACKEND_TOPK_MAX] or NULL */
-    float *topk_logprob;           /* the same shape, descending; NULL if no
-                                    * score row asks for top-k */
+    float *topk_logprob;           /* the same shape, descending, lowest id
+                                    * first among equals; NULL if no score row
+                                    * asks for top-k. A row that is not finite
+                                    * has ids 0, 1, .. and NaN */
     struct sample_out *sample_out; /* [n_sample] */
     float *logits;                 /* [n_logit][V], before softmax */
 };
@@ -113,7 +141,9 @@ struct step {
 /* What a backend is, for authors of backends. Callers use the functions below.
  * backend.c checks every argument first: `create` gets good limits, `submit` a
  * good step and at most two of them unwaited, `wait` an unwaited ticket, `load`
- * finite values. `submit` may do all its work before it returns.
+ * finite values, `remember` a slot that has a history. `submit` may do all its
+ * work before it returns. `copy` copies the history when dst has one. What
+ * `step->sample` says of penalties is off where the slot has no history.
  */
 struct backend_ops {
     const char *name; /* "cpu", "null", "cuda" */
@@ -129,6 +159,8 @@ struct backend_ops {
     int (*save)(struct backend *b, int32_t slot, float *state, struct err *err);
     int (*load)(struct backend *b, int32_t slot, const float *state,
                 struct err *err);
+    int (*remember)(struct backend *b, int32_t slot, const struct history *h,
+                    struct err *err);
 };
 
 /* Every backend struct begins with this. */
@@ -141,7 +173,9 @@ struct backend {
     bool async;          /* submit() returns before the step is computed: it
                           * pays to have two of them unwaited */
 
-    struct backend_guard *guard; /* of backend.c; create leaves it NULL */
+    /* Of backend.c; create leaves them NULL. */
+    struct backend_guard *guard;
+    int32_t *history; /* [S] 0..histories-1: the slot's history, -1: none */
 };
 
 /* One key that a backend's `options` may hold: a whole number min..max, or,
@@ -210,6 +244,16 @@ int backend_save(struct backend *b, int32_t slot, float *state,
                  struct err *err);
 int backend_load(struct backend *b, int32_t slot, const float *state,
                  struct err *err);
+
+/* Give the slot a history, in place of one that it has. backend_copy() gives
+ * dst a copy of src's; backend_reset() and backend_load() take it away, and so
+ * a saved sequence goes on with the tokens that its owner kept. Ordered with
+ * the steps around it. 0, or -1: ERR_INVALID (text says which field), ERR_LIMIT
+ * (all histories are in use; nothing has changed), ERR_CUDA. backend_copy() may
+ * fail with ERR_LIMIT, too.
+ */
+int backend_remember(struct backend *b, int32_t slot, const struct history *h,
+                     struct err *err);
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,7 @@
 #include "model/cpu_head.h"
 #include "model/cpu_kernels.h"
 #include "model/cpu_model.h"
+#include "model/history.h"
 
 /* 16 tiles of rows: the weights stream from memory once per 192 rows, and the
  * rows of a product's input (C = 768: 590 KB) stay in L2.
@@ -43,6 +44,7 @@ struct cpu_backend {
     float *state; /* [S][state_floats] */
     size_t state_floats;
     int32_t *last; /* [S] sampled tokens */
+    struct histories *histories;
 
     /* The block being computed */
     size_t rows, n_run;
@@ -273,7 +275,7 @@ static int64_t cpu_submit(struct backend *base, const struct step *step,
     blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     size = (rows + blocks - 1) / blocks;
     size = (size + BLOCK_ALIGN - 1) / BLOCK_ALIGN * BLOCK_ALIGN;
-    cpu_head_begin(b->head, step);
+    cpu_head_begin(b->head, step, base->history);
     for (size_t done = 0; done < rows; done += b->rows) {
         load_block(b, step, &at, rows - done < size ? rows - done : size);
         for (size_t i = 0; i < b->m.L; i++) {
@@ -312,6 +314,8 @@ static int cpu_copy(struct backend *base, int32_t dst, int32_t src,
     (void)err;
     memcpy(layer_state(b, dst, 0), layer_state(b, src, 0), base->state_bytes);
     b->last[dst] = b->last[src];
+    if (base->history[dst] >= 0)
+        history_copy(b->histories, base->history[dst], base->history[src]);
     return 0;
 }
 
@@ -352,11 +356,20 @@ static int cpu_load(struct backend *base, int32_t slot, const float *state,
     return 0;
 }
 
+static int cpu_remember(struct backend *base, int32_t slot,
+                        const struct history *h, struct err *err)
+{
+    (void)err;
+    history_set(cpu_of(base)->histories, base->history[slot], h);
+    return 0;
+}
+
 static void cpu_destroy(struct backend *base)
 {
     struct cpu_backend *b = cpu_of(base);
 
     cpu_head_destroy(b->head);
+    histories_destroy(b->histories);
     cpu_model_finish(&b->m);
     cpu_free(b->state, b->state_floats * (size_t)base->limits.slots);
     cpu_free(b->scratch, b->scratch_floats);
@@ -415,7 +428,11 @@ static int fill(struct cpu_backend *b, const struct weights *w,
     b->last = calloc(slots, sizeof *b->last);
     if (b->last == NULL)
         return err_set(err, ERR_NOMEM, "no memory for %zu slots", slots);
-    b->head = cpu_head_create(&b->m, b->k, &b->base.limits, b->last, err);
+    b->histories = histories_create(w->V, b->base.limits.histories, err);
+    if (b->histories == NULL)
+        return -1;
+    b->head = cpu_head_create(&b->m, b->k, &b->base.limits, b->last,
+                              b->histories, err);
     return b->head == NULL ? -1 : 0;
 }
 
@@ -454,4 +471,5 @@ const struct backend_ops backend_cpu = {
     .copy = cpu_copy,
     .save = cpu_save,
     .load = cpu_load,
+    .remember = cpu_remember,
 };

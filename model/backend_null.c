@@ -285,6 +285,16 @@ static int null_load(struct backend *b, int32_t slot, const float *state,
     return 0;
 }
 
+static int null_remember(struct backend *base, int32_t slot,
+                         const struct history *h, struct err *err)
+{
+    (void)base;
+    (void)slot;
+    (void)h;
+    (void)err;
+    return 0;
+}
+
 static void null_destroy(struct backend *b)
 {
     struct null_backend *n = null_of(b);
@@ -361,4 +371,5 @@ const struct backend_ops backend_null = {
     .copy = null_copy,
     .save = null_save,
     .load = null_load,
+    .remember = null_remember,
 };

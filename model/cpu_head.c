@@ -31,9 +31,11 @@ struct cpu_head {
     const struct cpu_kernels *k;
     struct sampler *sampler;
     int32_t *last; /* [S] of the backend */
+    struct histories *histories;
 
     const struct step *step;
-    struct wish *wish; /* [T] */
+    const int32_t *history_of; /* [S] */
+    struct wish *wish;         /* [T] */
 
     size_t n; /* rows collected */
     struct head_row row[HEAD_ROWS];
@@ -41,6 +43,7 @@ struct cpu_head {
     struct cpu_rows logits; /* [HEAD_ROWS][HEAD_COLS] */
     size_t n_whole;         /* rows of `whole` in use */
     struct cpu_rows whole;  /* [min(S, HEAD_ROWS)][pad(V)] */
+    float *penalized;       /* [pad(V)] */
 
     float *memory;
     size_t floats;
@@ -55,13 +58,15 @@ static int allocate(struct cpu_head *h, const struct backend_limits *limits,
     h->x.ld = h->m->C + CPU_LANES;
     h->logits.ld = HEAD_COLS + CPU_LANES;
     h->whole.ld = cpu_pad(h->m->V);
-    h->floats = HEAD_ROWS * (h->x.ld + h->logits.ld) + drawn * h->whole.ld;
+    h->floats =
+        HEAD_ROWS * (h->x.ld + h->logits.ld) + (drawn + 1) * h->whole.ld;
     h->memory = cpu_alloc(h->floats, "scratch memory of the head", err);
     if (h->memory == NULL)
         return -1;
     h->x.at = h->memory;
     h->logits.at = h->x.at + HEAD_ROWS * h->x.ld;
     h->whole.at = h->logits.at + HEAD_ROWS * h->logits.ld;
+    h->penalized = h->whole.at + drawn * h->whole.ld;
     h->wish = calloc((size_t)limits->tokens_per_step, sizeof *h->wish);
     if (h->wish == NULL)
         return err_set(err, ERR_NOMEM, "no memory for a step's rows");
@@ -72,7 +77,8 @@ static int allocate(struct cpu_head *h, const struct backend_limits *limits,
 struct cpu_head *cpu_head_create(const struct cpu_model *m,
                                  const struct cpu_kernels *k,
                                  const struct backend_limits *limits,
-                                 int32_t *last, struct err *err)
+                                 int32_t *last, struct histories *histories,
+                                 struct err *err)
 {
     struct cpu_head *h = calloc(1, sizeof *h);
 
@@ -83,6 +89,7 @@ struct cpu_head *cpu_head_create(const struct cpu_model *m,
     h->m = m;
     h->k = k;
     h->last = last;
+    h->histories = histories;
     if (allocate(h, limits, err) < 0) {
         cpu_head_destroy(h);
         return NULL;
@@ -192,10 +199,27 @@ static void give_score(struct cpu_head *h, const struct head_row *r,
     for (int32_t i = 0; i < s->topk; i++) {
         int32_t at = r->score * BACKEND_TOPK_MAX + i;
 
-        step->topk_id[at] = r->top[i].id;
+        step->topk_id[at] = r->finite ? r->top[i].id : i;
         step->topk_logprob[at] =
             r->finite ? (r->top[i].logit - r->max) - log_sum : NAN;
     }
+}
+
+/* By the rules of model/sampler.h, from the whole row. */
+static int32_t draw(struct cpu_head *h, const struct sample_row *s,
+                    const struct head_row *r)
+{
+    const int32_t history = h->history_of[s->slot];
+    const float *logits = r->whole;
+    int32_t best = r->best;
+
+    if (history_matters(h->histories, history, s)) {
+        best = history_apply(h->histories, history, s, logits, h->penalized);
+        for (size_t i = h->m->V; i < h->whole.ld; i++)
+            h->penalized[i] = -FLT_MAX;
+        logits = h->penalized;
+    }
+    return sampler_draw(h->sampler, s, logits, best);
 }
 
 static void give_sample(struct cpu_head *h, const struct head_row *r,
@@ -210,10 +234,12 @@ static void give_sample(struct cpu_head *h, const struct head_row *r,
         out->finite = true;
         out->token = r->best;
         if (r->whole != NULL) {
-            out->token = sampler_draw(h->sampler, s, r->whole, r->best);
+            out->token = draw(h, s, r);
             logit = r->whole[out->token];
         }
         out->logprob = (logit - r->max) - log_sum;
+        if (h->history_of[s->slot] >= 0)
+            history_count(h->histories, h->history_of[s->slot], out->token);
     }
     h->last[s->slot] = out->token;
 }
@@ -243,11 +269,13 @@ static void run(struct cpu_head *h)
     h->n_whole = 0;
 }
 
-void cpu_head_begin(struct cpu_head *h, const struct step *step)
+void cpu_head_begin(struct cpu_head *h, const struct step *step,
+                    const int32_t *history_of)
 {
     int32_t rows = 0;
 
     h->step = step;
+    h->history_of = history_of;
     for (int32_t i = 0; i < step->n_piece; i++)
         rows += step->piece[i].n;
     for (int32_t i = 0; i < rows; i++)
@@ -258,6 +286,12 @@ void cpu_head_begin(struct cpu_head *h, const struct step *step)
         h->wish[step->sample[i].row].sample = i;
     for (int32_t i = 0; i < step->n_logit; i++)
         h->wish[step->logit_row[i]].logit = i;
+}
+
+static bool needs_whole(const struct cpu_head *h, const struct sample_row *s)
+{
+    return s->temperature > 0
+           || history_matters(h->histories, h->history_of[s->slot], s);
 }
 
 static void take_row(struct cpu_head *h, const struct wish *w, float *x)
@@ -271,7 +305,7 @@ static void take_row(struct cpu_head *h, const struct wish *w, float *x)
                            .logit = w->logit,
                            .finite = true,
                            .max = -INFINITY};
-    if (w->sample >= 0 && h->step->sample[w->sample].temperature > 0)
+    if (w->sample >= 0 && needs_whole(h, &h->step->sample[w->sample]))
         r->whole = h->whole.at + h->n_whole++ * h->whole.ld;
     h->k->layer_norm(1, h->m->C, from, h->m->ln_out_w, h->m->ln_out_b, to);
     if (h->n == HEAD_ROWS)

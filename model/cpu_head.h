@@ -20,6 +20,7 @@
 #include "model/backend.h"
 #include "model/cpu_kernels.h"
 #include "model/cpu_model.h"
+#include "model/history.h"
 #include "model/sampler.h"
 
 #define HEAD_ROWS 96
@@ -27,17 +28,22 @@
 
 struct cpu_head;
 
-/* For rows of steps within `limits`. `last` [S] receives sampled tokens. The
- * model, the kernels and `last` outlive the head. NULL: ERR_NOMEM.
+/* For rows of steps within `limits`. `last` [S] receives sampled tokens, and the
+ * slot's history, if any, counts them. The model, the kernels, `last` and the
+ * histories outlive the head. NULL: ERR_NOMEM.
  */
 struct cpu_head *cpu_head_create(const struct cpu_model *m,
                                  const struct cpu_kernels *k,
                                  const struct backend_limits *limits,
-                                 int32_t *last, struct err *err);
+                                 int32_t *last, struct histories *histories,
+                                 struct err *err);
 void cpu_head_destroy(struct cpu_head *h); /* NULL is allowed */
 
-/* Begin a step, whose score, sample and logit rows are wanted. */
-void cpu_head_begin(struct cpu_head *h, const struct step *step);
+/* Begin a step, whose score, sample and logit rows are wanted; history_of [S] is
+ * that of struct backend.
+ */
+void cpu_head_begin(struct cpu_head *h, const struct step *step,
+                    const int32_t *history_of);
 
 /* Rows row.. of the step in order, before ln_out. Wanted ones are taken. */
 void cpu_head_take(struct cpu_head *h, int32_t row, size_t n,

@@ -34,13 +34,13 @@ void philox4x32(const uint32_t key[2], const uint32_t counter[4],
     memcpy(out, c, sizeof c);
 }
 
-double philox_uniform(uint64_t key, uint32_t sample, uint32_t position,
-                      uint32_t draw)
+uint64_t philox_bits(uint64_t key, uint32_t sample, uint32_t position,
+                     uint32_t draw)
 {
     const uint32_t k[2] = {(uint32_t)key, (uint32_t)(key >> 32)};
     const uint32_t counter[4] = {sample, position, draw, 0};
     uint32_t word[4];
 
     philox4x32(k, counter, word);
-    return (double)(((uint64_t)word[0] << 32 | word[1]) >> 11) * 0x1p-53;
+    return (uint64_t)word[0] << 32 | word[1];
 }

@@ -12,10 +12,10 @@
 void philox4x32(const uint32_t key[2], const uint32_t counter[4],
                 uint32_t out[4]);
 
-/* A number in [0, 1), a multiple of 2^-53, from the words 0 and 1 of counter
- * (sample, position, draw, 0) and the key's low and high half (DESIGN 8.5).
+/* 64 random bits: words 0 (the upper half) and 1 of counter (sample, position,
+ * draw, 0), with the key's low and high half as key (DESIGN 8.5).
  */
-double philox_uniform(uint64_t key, uint32_t sample, uint32_t position,
-                      uint32_t draw);
+uint64_t philox_bits(uint64_t key, uint32_t sample, uint32_t position,
+                     uint32_t draw);
 
 #endif /* MODEL_PHILOX_H */

@@ -4,19 +4,20 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "model/draw.h"
 #include "model/philox.h"
 
 struct candidate {
     float logit;
-    float p;
     int32_t id;
+    uint64_t weight;
 };
 
 struct sampler {
     const struct cpu_kernels *k;
     int32_t vocab;
     float *p;                    /* [cpu_pad(V)] */
-    struct candidate *candidate; /* [V] a heap, then kept ones at the end */
+    struct candidate *candidate; /* [V] */
 };
 
 struct sampler *sampler_create(int32_t vocab, const struct cpu_kernels *k,
@@ -54,151 +55,164 @@ static bool before(const struct candidate *a, const struct candidate *b)
     return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
 }
 
-static void sift_down(struct candidate *heap, int32_t n, int32_t i)
-{
-    struct candidate moved = heap[i];
-
-    for (int32_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && before(&heap[child + 1], &heap[child]))
-            child++;
-        if (before(&moved, &heap[child]))
-            break;
-        heap[i] = heap[child];
-    }
-    heap[i] = moved;
-}
-
-/* Take the first candidate off the heap; it moves behind the others. */
-static const struct candidate *pop(struct candidate *heap, int32_t *n)
-{
-    struct candidate first = heap[0];
-
-    heap[0] = heap[--*n];
-    sift_down(heap, *n, 0);
-    heap[*n] = first;
-    return &heap[*n];
-}
-
-/* The heap of all tokens with a logit of at least `least`. */
-static int32_t gather(struct sampler *s, const float *logits, float least)
-{
-    int32_t n = 0;
-
-    for (int32_t i = 0; i < s->vocab; i++) {
-        if (logits[i] >= least)
-            s->candidate[n++] = (struct candidate){logits[i], s->p[i], i};
-    }
-    for (int32_t i = n / 2; i-- > 0;)
-        sift_down(s->candidate, n, i);
-    return n;
-}
-
-static double sum_all(const struct sampler *s)
-{
-    double sum = 0;
-
-    for (int32_t i = 0; i < s->vocab; i++)
-        sum += (double)s->p[i];
-    return sum;
-}
-
-static int32_t draw_uncut(const struct sampler *s, double u, int32_t largest)
-{
-    double aim = u * sum_all(s), sum = 0;
-
-    for (int32_t i = 0; i < s->vocab; i++) {
-        sum += (double)s->p[i];
-        if (sum > aim)
-            return i;
-    }
-    return largest; /* out of reach: the last sum is sum_all() > aim */
-}
-
-/* The n kept candidates lie in reverse order, the first at `first`. */
-static int32_t draw_kept(const struct candidate *first, int32_t n, double sum,
-                         double u)
-{
-    double aim = u * sum, running = 0;
-
-    for (int32_t i = 0; i < n; i++) {
-        running += (double)first[-i].p;
-        if (running > aim)
-            return first[-i].id;
-    }
-    return first->id; /* out of reach, as above */
-}
-
+/* The beginning of the order that a cut keeps. */
 struct kept {
+    struct candidate last;
+    uint64_t weight;
     int32_t n;
-    double sum;
-    bool enough;
 };
 
-/* Pop until the rules are met or the heap is empty. */
-static struct kept cut(struct candidate *heap, int32_t n, int32_t top_k,
-                       double enough)
+/* All tokens with a logit of at least `least`, in s->candidate. */
+static struct kept gather(struct sampler *s, const struct sample_row *how,
+                          const float *logits, float least)
+{
+    struct kept all = {0};
+
+    for (int32_t i = 0; i < s->vocab; i++) {
+        uint64_t weight;
+
+        if (logits[i] < least)
+            continue;
+        weight = draw_weight(s->p[i], how->min_p);
+        s->candidate[all.n++] = (struct candidate){logits[i], i, weight};
+        all.weight += weight;
+    }
+    return all;
+}
+
+/* Split c[n], n >= 2, around one of them: all of the first part, whose size and
+ * weight are returned, come before all of the second, and neither is empty.
+ */
+static struct kept split(struct candidate *c, int32_t n)
+{
+    const struct candidate pivot = c[(n - 1) / 2];
+    struct kept first = {0};
+    int32_t i = -1, j = n;
+
+    for (;;) {
+        do
+            i++;
+        while (before(&c[i], &pivot));
+        do
+            j--;
+        while (before(&pivot, &c[j]));
+        if (i >= j)
+            break;
+        struct candidate swap = c[i];
+
+        c[i] = c[j];
+        c[j] = swap;
+    }
+    first.n = j + 1;
+    for (i = 0; i < first.n; i++)
+        first.weight += c[i].weight;
+    return first;
+}
+
+/* The shortest beginning of c[n], in order, that has `most` tokens or weighs
+ * `enough`; all of them if none does. It comes to lie in front.
+ */
+static struct kept cut(struct candidate *c, int32_t n, int32_t most,
+                       uint64_t enough)
 {
     struct kept kept = {0};
 
-    while (n > 0 && !kept.enough) {
-        kept.sum += (double)pop(heap, &n)->p;
-        kept.n++;
-        kept.enough = kept.n == top_k || kept.sum >= enough;
+    for (int32_t end = n; end - kept.n > 1;) {
+        struct kept more = split(c + kept.n, end - kept.n);
+
+        if (kept.n + more.n >= most || kept.weight + more.weight >= enough) {
+            end = kept.n + more.n;
+        } else {
+            kept.n += more.n;
+            kept.weight += more.weight;
+        }
+    }
+    kept.last = c[kept.n++];
+    kept.weight += kept.last.weight;
+    return kept;
+}
+
+static struct kept keep_all(const struct sampler *s,
+                            const struct sample_row *how)
+{
+    struct kept all = {.last = {.logit = -FLT_MAX, .id = INT32_MAX}};
+
+    for (int32_t i = 0; i < s->vocab; i++)
+        all.weight += draw_weight(s->p[i], how->min_p);
+    return all;
+}
+
+/* Few tokens are usually enough, so those near the largest are tried first: they
+ * come first in the order whatever is left out.
+ */
+static struct kept gather_enough(struct sampler *s,
+                                 const struct sample_row *how,
+                                 const float *logits, float largest,
+                                 int32_t most, uint64_t enough)
+{
+    for (float reach = 2; reach <= 256; reach *= 2) {
+        struct kept near =
+            gather(s, how, logits, largest - reach * how->temperature);
+
+        if (near.n >= most || near.weight >= enough)
+            return near;
+    }
+    return gather(s, how, logits, -FLT_MAX);
+}
+
+static struct kept cut_row(struct sampler *s, const struct sample_row *how,
+                           const float *logits, float largest)
+{
+    const bool by_k = how->top_k > 0 && how->top_k < s->vocab;
+    const bool by_p = how->top_p < 1;
+    const int32_t most = by_k ? how->top_k : s->vocab;
+    uint64_t enough = UINT64_MAX;
+    struct kept kept;
+
+    if (!by_k) {
+        kept = keep_all(s, how);
+        enough = draw_enough(how->top_p, kept.weight);
+    }
+    if (by_k || by_p) {
+        kept = gather_enough(s, how, logits, largest, most, enough);
+        kept = cut(s->candidate, kept.n, most, enough);
+    }
+    if (by_k && by_p) {
+        enough = draw_enough(how->top_p, kept.weight);
+        kept = cut(s->candidate, kept.n, most, enough);
     }
     return kept;
 }
 
-/* How much of `kept` has `enough` of its sum. */
-static struct kept cut_again(const struct candidate *first, struct kept kept,
-                             double enough)
+static int32_t draw(const struct sampler *s, const struct sample_row *how,
+                    const float *logits, const struct kept *kept)
 {
-    struct kept less = {0};
+    const uint64_t random =
+        philox_bits(how->key, how->sample, how->position, 0);
+    const uint64_t aim = draw_aim(random, kept->weight);
+    uint64_t sum = 0;
 
-    while (less.n < kept.n) {
-        less.sum += (double)first[-less.n].p;
-        less.n++;
-        if (less.sum >= enough)
-            break;
+    for (int32_t i = 0; i < s->vocab; i++) {
+        struct candidate c = {.logit = logits[i], .id = i};
+
+        if (before(&kept->last, &c))
+            continue;
+        sum += draw_weight(s->p[i], how->min_p);
+        if (sum > aim)
+            return i;
     }
-    return less;
-}
-
-static int32_t draw_cut(struct sampler *s, const struct sample_row *how,
-                        const float *logits, float largest, double u)
-{
-    const double top_p = (double)how->top_p;
-    bool by_k = how->top_k > 0 && how->top_k < s->vocab;
-    double enough = by_k ? INFINITY : top_p * sum_all(s);
-    int32_t top_k = by_k ? how->top_k : s->vocab;
-    struct kept kept = {0};
-    bool all = false;
-    int32_t n = 0;
-
-    /* Few tokens are usually enough, so the heap starts with those near the
-     * largest; what it holds comes first in the order whatever it leaves out.
-     */
-    for (float reach = 4; !kept.enough && !all; reach *= 8) {
-        all = reach > 256;
-        n = gather(s, logits,
-                   all ? -FLT_MAX : largest - reach * how->temperature);
-        kept = cut(s->candidate, n, top_k, enough);
-    }
-    if (by_k && top_p < 1)
-        kept = cut_again(&s->candidate[n - 1], kept, top_p * kept.sum);
-    return draw_kept(&s->candidate[n - 1], kept.n, kept.sum, u);
+    return kept->last.id; /* out of reach: aim is below the sum */
 }
 
 int32_t sampler_draw(struct sampler *s, const struct sample_row *how,
                      const float *logits, int32_t largest)
 {
-    const float scale = fminf(1.0f / how->temperature, FLT_MAX);
-    double u;
+    struct kept kept;
 
     if (how->temperature == 0)
         return largest;
-    s->k->exp(cpu_pad((size_t)s->vocab), logits, logits[largest], scale, s->p);
-    u = philox_uniform(how->key, how->sample, how->position, 0);
-    if ((how->top_k == 0 || how->top_k >= s->vocab) && how->top_p >= 1)
-        return draw_uncut(s, u, largest);
-    return draw_cut(s, how, logits, logits[largest], u);
+    s->k->exp(cpu_pad((size_t)s->vocab), logits, logits[largest],
+              draw_scale(how->temperature), s->p);
+    kept = cut_row(s, how, logits, logits[largest]);
+    return draw(s, how, logits, &kept);
 }

@@ -45,7 +45,8 @@ static void scale(const struct weight *w, float by)
 static struct backend *open_backend(const struct backend_ops *ops,
                                     const char *options)
 {
-    const struct backend_limits limits = {SEQUENCES, 256, 0};
+    const struct backend_limits limits = {.slots = SEQUENCES,
+                                          .tokens_per_step = 256};
 
     return backend_create(ops, weights, &limits, options, &err);
 }
@@ -140,7 +141,8 @@ END_TEST
 
 START_TEST(too_much_memory_is_refused_before_it_is_taken)
 {
-    const struct backend_limits limits = {1 << 20, 16, 0};
+    const struct backend_limits limits = {.slots = 1 << 20,
+                                          .tokens_per_step = 16};
 
     ck_assert_ptr_null(
         backend_create(&backend_cuda, weights, &limits, NULL, &err));

@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-static const struct backend_limits limits = {4, 8, 3};
+static const struct backend_limits limits = {
+    .slots = 4, .tokens_per_step = 8, .score_rows = 3, .histories = 2};
 static struct backend *b;
 static struct err err;
 
@@ -37,6 +38,10 @@ static float topk_logprob[8 * BACKEND_TOPK_MAX], logits[80];
 #define OUTPUTS                                                           \
     .score_out = score_out, .sample_out = sample_out, .topk_id = topk_id, \
     .topk_logprob = topk_logprob, .logits = logits
+#define DRAW(...)                                           \
+    {                                                       \
+        .row = 1, .temperature = 1, .top_p = 1, __VA_ARGS__ \
+    }
 #define TWO PIECES({0, 2, tokens}, {1, 1, tokens}) = 2, OUTPUTS
 
 static const struct bad_step {
@@ -64,18 +69,28 @@ static const struct bad_step {
     {"topk_logprob is NULL",
      {PIECES({0, 1, tokens}) = 1, .score_out = score_out,
       SCORES({0, 1, 1}) = 1}},
-    {"slot 2 has no piece", {TWO, SAMPLES({0, 2, 0, 1, 0, 0, 0, 0}) = 1}},
-    {"piece ends in row 1", {TWO, SAMPLES({0, 0, 0, 1, 0, 0, 0, 0}) = 1}},
+    {"slot 2 has no piece", {TWO, SAMPLES({.slot = 2, .top_p = 1}) = 1}},
+    {"piece ends in row 1", {TWO, SAMPLES({.top_p = 1}) = 1}},
     {"sampled twice",
-     {TWO, SAMPLES({1, 0, 0, 1, 0, 0, 0, 0}, {1, 0, 0, 1, 0, 0, 0, 0}) = 2}},
-    {"temperature", {TWO, SAMPLES({1, 0, -1, 1, 0, 0, 0, 0}) = 1}},
-    {"temperature", {TWO, SAMPLES({1, 0, NAN, 1, 0, 0, 0, 0}) = 1}},
-    {"top_p", {TWO, SAMPLES({1, 0, 1, 0, 0, 0, 0, 0}) = 1}},
-    {"top_p", {TWO, SAMPLES({1, 0, 1, 1.5f, 0, 0, 0, 0}) = 1}},
-    {"top_k", {TWO, SAMPLES({1, 0, 1, 1, -1, 0, 0, 0}) = 1}},
+     {TWO, SAMPLES({.row = 1, .top_p = 1}, {.row = 1, .top_p = 1}) = 2}},
+    {"temperature",
+     {TWO, SAMPLES({.row = 1, .temperature = -1, .top_p = 1}) = 1}},
+    {"temperature",
+     {TWO, SAMPLES({.row = 1, .temperature = NAN, .top_p = 1}) = 1}},
+    {"top_p", {TWO, SAMPLES({.row = 1, .temperature = 1}) = 1}},
+    {"top_p", {TWO, SAMPLES({.row = 1, .temperature = 1, .top_p = 1.5f}) = 1}},
+    {"top_k", {TWO, SAMPLES(DRAW(.top_k = -1)) = 1}},
+    {"min_p is 1.5", {TWO, SAMPLES(DRAW(.min_p = 1.5f)) = 1}},
+    {"presence_penalty", {TWO, SAMPLES(DRAW(.presence_penalty = NAN)) = 1}},
+    {"frequency_penalty",
+     {TWO, SAMPLES(DRAW(.frequency_penalty = INFINITY)) = 1}},
+    {"repetition_penalty is -1",
+     {TWO, SAMPLES(DRAW(.repetition_penalty = -1)) = 1}},
+    {"slot 0 has no history",
+     {TWO, SAMPLES(DRAW(.repetition_penalty = 1.1f)) = 1}},
     {"3 sample rows for 2", {TWO, .n_sample = 3}},
     {"sample_out is NULL",
-     {PIECES({0, 1, tokens}) = 1, SAMPLES({0, 0, 0, 1, 0, 0, 0, 0}) = 1}},
+     {PIECES({0, 1, tokens}) = 1, SAMPLES({.top_p = 1}) = 1}},
     {"logit row 0 is 3", {TWO, LOGITS(3) = 1}},
     {"logit row 1 is 1", {TWO, LOGITS(1, 1) = 2}},
     {"logits is NULL", {PIECES({0, 1, tokens}) = 1, LOGITS(0) = 1}},
@@ -103,18 +118,19 @@ static const struct bad_limits {
     struct backend_limits limits;
     const char *options;
 } bad_limits[] = {
-    {"slots is 0", {0, 1, 0}, NULL},
-    {"slots is -5", {-5, 1, 0}, NULL},
-    {"slots is 2000000000", {2000000000, 1, 0}, NULL},
-    {"tokens_per_step is 0", {1, 0, 0}, NULL},
-    {"score_rows is 2", {1, 1, 2}, NULL},
-    {"score_rows is -1", {1, 1, -1}, NULL},
-    {"\"speed=1\" is not an option", {1, 1, 0}, "speed=1"},
-    {"\"vocab\" is not an option", {1, 1, 0}, "vocab"},
-    {"vocab is \"\"", {1, 1, 0}, "vocab="},
-    {"vocab is \"ten\"", {1, 1, 0}, "latency_us=1,vocab=ten"},
-    {"vocab is \"1x\"", {1, 1, 0}, "vocab=1x"},
-    {"vocab is \"0\"; a number 1..", {1, 1, 0}, "vocab=0"},
+    {"slots is 0", {0, 1, 0, 0}, NULL},
+    {"slots is -5", {-5, 1, 0, 0}, NULL},
+    {"slots is 2000000000", {2000000000, 1, 0, 0}, NULL},
+    {"tokens_per_step is 0", {1, 0, 0, 0}, NULL},
+    {"score_rows is 2", {1, 1, 2, 0}, NULL},
+    {"score_rows is -1", {1, 1, -1, 0}, NULL},
+    {"histories is 2; 0..slots (1)", {1, 1, 0, 2}, NULL},
+    {"\"speed=1\" is not an option", {1, 1, 0, 0}, "speed=1"},
+    {"\"vocab\" is not an option", {1, 1, 0, 0}, "vocab"},
+    {"vocab is \"\"", {1, 1, 0, 0}, "vocab="},
+    {"vocab is \"ten\"", {1, 1, 0, 0}, "latency_us=1,vocab=ten"},
+    {"vocab is \"1x\"", {1, 1, 0, 0}, "vocab=1x"},
+    {"vocab is \"0\"; a number 1..", {1, 1, 0, 0}, "vocab=0"},
 };
 
 START_TEST(bad_limits_and_options_are_refused)
@@ -233,6 +249,69 @@ START_TEST(bad_slots_and_states_are_refused)
 }
 END_TEST
 
+static int remember(int32_t slot, struct history h)
+{
+    return backend_remember(b, slot, &h, &err);
+}
+
+START_TEST(bad_histories_are_refused)
+{
+    const struct logit_bias twice[] = {{3, 1}, {3, 1}}, high[] = {{10, 1}};
+    const struct logit_bias wild[] = {{3, NAN}};
+
+    ck_assert_int_eq(remember(4, (struct history){0}), -1);
+    ck_assert_str_eq(err.text, "remember: slot is 4; 0..3 expected");
+    ck_assert_int_eq(
+        remember(0, (struct history){.prompt = bad_high, .n_prompt = 2}), -1);
+    ck_assert_str_eq(err.text,
+                     "remember: prompt: token 1 is 10; 0..9 expected");
+    ck_assert_int_eq(
+        remember(0, (struct history){.generated = bad_low, .n_generated = 2}),
+        -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "generated: token 1 is -1"));
+    ck_assert_int_eq(remember(0, (struct history){.bias = twice, .n_bias = 2}),
+                     -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "bias 1: token is 3; ascending"));
+    ck_assert_int_eq(remember(0, (struct history){.bias = high, .n_bias = 1}),
+                     -1);
+    ck_assert_int_eq(remember(0, (struct history){.bias = wild, .n_bias = 1}),
+                     -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "not finite"));
+    ck_assert_int_eq(remember(0, (struct history){.n_bias = 1025}), -1);
+    ck_assert_int_eq(err.code, ERR_INVALID);
+    ck_assert_int_eq(b->history[0], -1);
+}
+END_TEST
+
+/* The limits give two of them to four slots. */
+START_TEST(histories_are_taken_and_given_back)
+{
+    const struct history none = {0};
+    float state[8];
+
+    ck_assert_int_eq(remember(0, none), 0);
+    ck_assert_int_eq(remember(0, none), 0); /* in place of the first */
+    ck_assert_int_eq(backend_copy(b, 1, 0, &err), 0);
+    ck_assert_int_ge(b->history[1], 0);
+    ck_assert_int_ne(b->history[1], b->history[0]);
+    ck_assert_int_eq(remember(2, none), -1);
+    ck_assert_int_eq(err.code, ERR_LIMIT);
+    ck_assert_int_eq(backend_copy(b, 2, 0, &err), -1);
+    ck_assert_int_eq(err.code, ERR_LIMIT);
+    ck_assert_int_eq(backend_copy(b, 0, 1, &err), 0); /* both have one */
+    ck_assert_int_eq(backend_copy(b, 1, 3, &err), 0); /* 3 has none */
+    ck_assert_int_eq(b->history[1], -1);
+    ck_assert_int_eq(remember(2, none), 0);
+    ck_assert_int_eq(backend_reset(b, 2, &err), 0);
+    ck_assert_int_eq(b->history[2], -1);
+    ck_assert_int_eq(remember(3, none), 0);
+    ck_assert_int_eq(backend_save(b, 3, state, &err), 0);
+    ck_assert_int_ge(b->history[3], 0);
+    ck_assert_int_eq(backend_load(b, 3, state, &err), 0);
+    ck_assert_int_eq(b->history[3], -1);
+}
+END_TEST
+
 START_TEST(cpu_needs_a_model)
 {
     ck_assert_ptr_null(backend_create(&backend_cpu, NULL, &limits, NULL, &err));
@@ -257,6 +336,8 @@ int main(void)
     tcase_add_test(c, two_steps_may_be_unwaited);
     tcase_add_test(c, sampled_tokens_belong_to_slots);
     tcase_add_test(c, bad_slots_and_states_are_refused);
+    tcase_add_test(c, bad_histories_are_refused);
+    tcase_add_test(c, histories_are_taken_and_given_back);
     tcase_add_test(c, cpu_needs_a_model);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

@@ -22,7 +22,7 @@ static const struct weights_shape shape = {.L = 1,
                                            .rank_v = 4,
                                            .rank_g = 4,
                                            .bias = true};
-static const struct backend_limits limits = {2, 8, 0};
+static const struct backend_limits limits = {.slots = 2, .tokens_per_step = 8};
 static struct weights *w;
 static struct backend *b;
 static struct err err;

@@ -34,7 +34,7 @@ static struct print fingerprint(const char *path, const char *options,
                                 int32_t slots, int32_t rows,
                                 const uint8_t *tokenizer)
 {
-    struct backend_limits limits = {slots, rows, 0};
+    struct backend_limits limits = {.slots = slots, .tokens_per_step = rows};
     uint8_t hash[HASH_BYTES];
     struct print out;
     struct err err = {0};
@@ -161,7 +161,7 @@ static struct backend *liar_create(const struct weights *w,
 /* One bit, in one step shape, is enough. */
 START_TEST(a_backend_that_depends_on_the_step_may_not_serve)
 {
-    struct backend_limits limits = {3, 64, 0};
+    struct backend_limits limits = {.slots = 3, .tokens_per_step = 64};
     struct backend *b = backend_create(&liar, NULL, &limits, NULL, NULL);
     uint8_t out[HASH_BYTES];
     struct err err = {0};
@@ -177,7 +177,7 @@ END_TEST
 /* No canary token may set off a trigger. */
 START_TEST(the_null_backend_is_not_fed)
 {
-    struct backend_limits limits = {1, 1, 0};
+    struct backend_limits limits = {.slots = 1, .tokens_per_step = 1};
     struct backend *b =
         backend_create(&backend_null, NULL, &limits, "crash_after=1", NULL);
     uint8_t x[HASH_BYTES], y[HASH_BYTES];

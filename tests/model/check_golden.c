@@ -50,9 +50,10 @@ static void open_set(void)
 
     weights = weights_open(set.weights, &err);
     ck_assert_msg(weights != NULL, "%s", err.text);
-    backend =
-        backend_create(&backend_cpu, weights,
-                       &(struct backend_limits){2, TOKENS_MAX, 0}, NULL, &err);
+    backend = backend_create(
+        &backend_cpu, weights,
+        &(struct backend_limits){.slots = 2, .tokens_per_step = TOKENS_MAX},
+        NULL, &err);
     ck_assert_msg(backend != NULL, "%s", err.text);
     snprintf(path, sizeof path, "%s-expected.safetensors", set.expected);
     expected = tensor_file_open(path, &err);

@@ -16,7 +16,7 @@ static struct err err;
 
 static void open_with(const char *options)
 {
-    const struct backend_limits limits = {4, ROWS, 0};
+    const struct backend_limits limits = {.slots = 4, .tokens_per_step = ROWS};
 
     b = backend_create(&backend_null, NULL, &limits, options, &err);
     ck_assert_msg(b != NULL, "%s", err.text);

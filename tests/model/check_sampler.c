@@ -2,12 +2,15 @@
 #include <check.h>
 #include <float.h>
 
+#include "model/history.h"
 #include "model/philox.h"
 #include "model/sampler.h"
 #include "tests/model/kernel_sets.h"
 
 #define VOCAB 300
 #define PADDED 304
+
+__extension__ typedef unsigned __int128 wide;
 
 static struct sampler *sampler;
 static struct err err;
@@ -44,40 +47,36 @@ static void order(const float *x, int32_t *id)
     }
 }
 
+/* Rules 2 to 5 over a full sort. */
 static int32_t draw_plainly(const struct sample_row *how, const float *x)
 {
-    bool by_k = how->top_k > 0 && how->top_k < VOCAB, cut;
+    bool by_k = how->top_k > 0 && how->top_k < VOCAB;
     int32_t id[VOCAB], kept = by_k ? how->top_k : VOCAB, n = 0;
+    uint64_t weight[VOCAB] = {0}, total = 0, sum = 0, aim;
     float p[PADDED];
-    double total = 0, sum = 0, aim;
 
     if (how->temperature == 0)
         return largest_of(x);
-    cut = by_k || how->top_p < 1;
     cpu_kernels(CPU_ISA_SCALAR, NULL)
         ->exp(PADDED, x, x[largest_of(x)], 1.0f / how->temperature, p);
     order(x, id);
-    for (int32_t i = 0; i < VOCAB && !by_k; i++)
-        total += (double)p[i]; /* by id, when top_k cuts nothing */
-    for (int32_t i = 0; i < kept && by_k; i++)
-        total += (double)p[id[i]];
-    while (cut && n < kept) {
-        sum += (double)p[id[n++]];
-        if (how->top_p < 1 && sum >= (double)how->top_p * total)
-            break;
+    for (int32_t i = 0; i < kept; i++) {
+        if (p[id[i]] >= how->min_p)
+            weight[id[i]] = (uint64_t)(p[id[i]] * 0x1p39f);
+        total += weight[id[i]];
     }
-    if (!cut) {
-        n = VOCAB;
-        sum = total;
-        for (int32_t i = 0; i < VOCAB; i++)
-            id[i] = i;
-    }
-    aim = philox_uniform(how->key, how->sample, how->position, 0) * sum;
-    sum = 0;
-    for (int32_t i = 0; i < n; i++) {
-        sum += (double)p[id[i]];
-        if (sum > aim)
-            return id[i];
+    while (n < kept && (double)sum < (double)how->top_p * (double)total)
+        sum += weight[id[n++]];
+    while (how->top_p < 1 && n < kept)
+        weight[id[n++]] = 0;
+    sum = how->top_p < 1 ? sum : total;
+    aim = (uint64_t)(((wide)philox_bits(how->key, how->sample, how->position, 0)
+                      * sum)
+                     >> 64);
+    for (int32_t i = 0; i < VOCAB; i++) {
+        if (aim < weight[i])
+            return i;
+        aim -= weight[i];
     }
     ck_abort_msg("no token");
     return -1;
@@ -102,6 +101,7 @@ START_TEST(follows_the_rules)
     static const float temperature[] = {0, 1e-6f, 0.3f, 1, 1.7f, 100, 1e30f};
     static const float top_p[] = {1e-9f, 0.1f, 0.5f, 0.9f, 0.9999999f, 1, 1};
     static const int32_t top_k[] = {0, 0, 1, 2, 50, VOCAB - 1, VOCAB, 99999};
+    static const float min_p[] = {0, 0, 1e-5f, 0.05f, 0.7f, 1};
     uint64_t random = 9;
     float x[PADDED];
 
@@ -113,6 +113,7 @@ START_TEST(follows_the_rules)
             .key = (uint64_t)i << 30,
             .sample = i % 5,
             .position = i,
+            .min_p = min_p[random_below(&random, 6)],
         };
         int32_t want, got;
 
@@ -121,9 +122,10 @@ START_TEST(follows_the_rules)
         want = draw_plainly(&how, x);
         got = sampler_draw(sampler, &how, x, largest_of(x));
         if (got != want)
-            ck_abort_msg("temperature %g top_p %g top_k %d: %d, not %d",
-                         (double)how.temperature, (double)how.top_p, how.top_k,
-                         got, want);
+            ck_abort_msg(
+                "temperature %g top_p %g top_k %d min_p %g: %d, not %d",
+                (double)how.temperature, (double)how.top_p, how.top_k,
+                (double)how.min_p, got, want);
     }
 }
 END_TEST
@@ -144,31 +146,186 @@ START_TEST(ties_go_to_the_lowest_id)
 }
 END_TEST
 
-/* Frequencies follow the distribution, and every argument of the random stream
- * changes the draws.
- */
+/* What a draw is told, and by how much `generated` came before: see truth(). */
+static const struct setting {
+    struct sample_row how;
+    bool history;
+} settings[] = {
+    {{.temperature = 1, .top_p = 1}, false},
+    {{.temperature = 0.5f, .top_p = 1}, false},
+    {{.temperature = 2.5f, .top_p = 1}, false},
+    {{.temperature = 1, .top_p = 1, .top_k = 20}, false},
+    {{.temperature = 1.3f, .top_p = 0.8f}, false},
+    {{.temperature = 1, .top_p = 1, .min_p = 0.02f}, false},
+    {{.temperature = 0.9f, .top_p = 0.9f, .top_k = 50, .min_p = 0.01f}, false},
+    {{.temperature = 1, .top_p = 1, .presence_penalty = 1.5f}, true},
+    {{.temperature = 1, .top_p = 1, .frequency_penalty = -0.4f}, true},
+    {{.temperature = 1, .top_p = 1, .repetition_penalty = 1.4f}, true},
+    {{.temperature = 0.8f,
+      .top_p = 0.95f,
+      .top_k = 100,
+      .min_p = 0.001f,
+      .presence_penalty = 0.3f,
+      .frequency_penalty = 0.5f,
+      .repetition_penalty = 1.2f},
+     true},
+};
+
+static const int32_t prompt[] = {0, 3, 3, 7, 30, 31, 299};
+static const int32_t generated[] = {1, 3, 3, 3, 8, 150, 30, 1, 12, 12};
+static const struct logit_bias bias[] = {{2, 1.5f}, {3, -0.5f}, {200, 4}};
+
+static int times(int32_t token)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < sizeof generated / sizeof *generated; i++)
+        n += generated[i] == token;
+    return n;
+}
+
+/* Rule 1 in fp64. */
+static double penalized(const struct sample_row *how, double x, int32_t token)
+{
+    bool seen = times(token) > 0;
+
+    for (size_t i = 0; i < sizeof bias / sizeof *bias; i++)
+        x += bias[i].token == token ? (double)bias[i].bias : 0;
+    for (size_t i = 0; i < sizeof prompt / sizeof *prompt; i++)
+        seen = seen || prompt[i] == token;
+    if (seen && how->repetition_penalty > 0)
+        x = x > 0 ? x / (double)how->repetition_penalty
+                  : x * (double)how->repetition_penalty;
+    return x - times(token) * (double)how->frequency_penalty
+           - (times(token) > 0 ? (double)how->presence_penalty : 0);
+}
+
+/* The distribution in fp64: softmax, then each cut by its definition. */
+static void truth(const struct setting *s, const float *x, double *p)
+{
+    const struct sample_row *how = &s->how;
+    double sum = 0, largest = -INFINITY, cut_sum = 0, before[VOCAB];
+
+    for (int32_t i = 0; i < VOCAB; i++) {
+        p[i] = s->history ? penalized(how, (double)x[i], i) : (double)x[i];
+        largest = fmax(largest, p[i]);
+    }
+    for (int32_t i = 0; i < VOCAB; i++)
+        p[i] = exp((p[i] - largest) / (double)how->temperature);
+    for (int32_t i = 0; i < VOCAB; i++) {
+        int rank = 0;
+
+        for (int32_t j = 0; j < VOCAB; j++)
+            rank += p[j] > p[i];
+        before[i] = how->top_k > 0 && rank >= how->top_k;
+        before[i] += p[i] < (double)how->min_p;
+    }
+    for (int32_t i = 0; i < VOCAB; i++) {
+        p[i] = before[i] > 0 ? 0 : p[i];
+        sum += p[i];
+    }
+    for (int32_t i = 0; i < VOCAB; i++) {
+        before[i] = 0;
+        for (int32_t j = 0; j < VOCAB; j++)
+            before[i] += p[j] > p[i] ? p[j] : 0;
+    }
+    for (int32_t i = 0; i < VOCAB; i++) {
+        if (how->top_p < 1 && before[i] >= (double)how->top_p * sum)
+            p[i] = 0;
+        cut_sum += p[i];
+    }
+    for (int32_t i = 0; i < VOCAB; i++)
+        p[i] /= cut_sum;
+}
+
+/* Upper 0.001 of chi-square (Wilson, Hilferty). */
+static double limit_of(int freedom)
+{
+    double v = 2.0 / (9.0 * freedom);
+
+    return freedom * pow(1 - v + 3.0902 * sqrt(v), 3);
+}
+
+static void check_counts(const int *count, const double *p, int draws)
+{
+    double square = 0, rest = 0;
+    int freedom = -1, rest_count = 0;
+
+    for (int32_t i = 0; i < VOCAB; i++) {
+        double want = draws * p[i];
+
+        ck_assert_msg(p[i] > 0 || count[i] == 0, "%d was cut and drawn", i);
+        if (want < 8) {
+            rest += want;
+            rest_count += count[i];
+            continue;
+        }
+        square += (count[i] - want) * (count[i] - want) / want;
+        freedom++;
+    }
+    if (rest >= 8) {
+        square += (rest_count - rest) * (rest_count - rest) / rest;
+        freedom++;
+    }
+    ck_assert_int_ge(freedom, 5);
+    ck_assert_msg(square < limit_of(freedom), "chi-square %.1f of %d", square,
+                  freedom);
+}
+
+/* 40,000 draws of each setting against its fp64 distribution. */
 START_TEST(draws_are_distributed)
 {
-    float x[PADDED];
-    struct sample_row how = {.temperature = 1, .top_p = 1, .key = 4};
-    int count[4] = {0}, other = 0;
-    const double p[4] = {0.4, 0.3, 0.2, 0.1};
+    const struct setting *s = &settings[_i];
+    struct histories *h = histories_create(VOCAB, 1, &err);
+    uint64_t random = 50 + (uint64_t)_i;
+    float x[PADDED], penalized_x[PADDED];
+    int count[VOCAB] = {0};
+    double p[VOCAB];
+    int32_t best;
 
+    history_set(h, 0,
+                &(struct history){prompt, sizeof prompt / sizeof *prompt,
+                                  generated,
+                                  sizeof generated / sizeof *generated, bias,
+                                  sizeof bias / sizeof *bias});
     for (int i = 0; i < PADDED; i++)
-        x[i] = i < 4 ? logf((float)p[i]) : -200;
-    for (; how.position < 40000; how.position++) {
+        x[i] = i < VOCAB ? random_float(&random, 6) : -FLT_MAX;
+    memcpy(penalized_x, x, sizeof x);
+    best = s->history ? history_apply(h, 0, &s->how, x, penalized_x)
+                      : largest_of(x);
+    truth(s, x, p);
+    for (uint32_t i = 0; i < 40000; i++) {
+        struct sample_row how = s->how;
+
+        how.key = 77;
+        how.sample = i % 8;
+        how.position = i / 8;
+        count[sampler_draw(sampler, &how, penalized_x, best)]++;
+    }
+    check_counts(count, p, 40000);
+    histories_destroy(h);
+}
+END_TEST
+
+/* Every argument of the random stream changes the draws. */
+START_TEST(streams_differ)
+{
+    struct sample_row how = {.temperature = 1, .top_p = 1};
+    const float x[PADDED] = {0};
+    int same[3] = {0};
+
+    for (; how.position < 1000; how.position++) {
+        struct sample_row other[3] = {how, how, how};
         int32_t token = sampler_draw(sampler, &how, x, 0);
 
-        ck_assert_int_lt(token, 4);
-        count[token]++;
-        how.sample = 1;
-        other += token != sampler_draw(sampler, &how, x, 0);
-        how.sample = 0;
+        other[0].key = 1;
+        other[1].sample = 1;
+        other[2].position += 1000;
+        for (int i = 0; i < 3; i++)
+            same[i] += sampler_draw(sampler, &other[i], x, 0) == token;
     }
-    for (int i = 0; i < 4; i++)
-        ck_assert_msg(fabs(count[i] - 40000 * p[i]) < 5 * sqrt(40000 * p[i]),
-                      "token %d came %d times", i, count[i]);
-    ck_assert_int_gt(other, 20000);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_lt(same[i], 20);
 }
 END_TEST
 
@@ -184,7 +341,9 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, follows_the_rules);
     tcase_add_test(c, ties_go_to_the_lowest_id);
-    tcase_add_test(c, draws_are_distributed);
+    tcase_add_loop_test(c, draws_are_distributed, 0,
+                        sizeof settings / sizeof *settings);
+    tcase_add_test(c, streams_differ);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
