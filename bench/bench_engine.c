@@ -363,7 +363,8 @@ static int bench_decode(struct bench *b, const struct engine_case *c,
 
 static struct backend_limits limits_of(const struct bench *b)
 {
-    struct backend_limits l = {1, (int32_t)b->o.rows, 0};
+    struct backend_limits l = {.slots = 1,
+                               .tokens_per_step = (int32_t)b->o.rows};
 
     for (int i = 0; i < b->n_cases; i++) {
         const struct engine_case *c = &b->cases[i];

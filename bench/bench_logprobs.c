@@ -107,7 +107,8 @@ static struct backend *open_backend(const struct options *o,
                                     const struct weights *w, int32_t sequences,
                                     struct err *err)
 {
-    const struct backend_limits limits = {sequences, (int32_t)o->rows, 0};
+    const struct backend_limits limits = {.slots = sequences,
+                                          .tokens_per_step = (int32_t)o->rows};
     const bool cuda = strcmp(o->backend, "cuda") == 0;
     struct buf text = BUF_INIT;
     struct backend *b;
