@@ -11,6 +11,7 @@
 #ifndef COMMON_COMM_H
 #define COMMON_COMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,12 +19,16 @@
 
 struct comm;
 
+/* For authors: arguments are checked, one call is open at a time, and a broken
+ * communicator is called no more, but for destroy.
+ */
 struct comm_ops {
     const char *name;
     int (*broadcast)(struct comm *c, void *data, size_t len, int root,
                      int64_t timeout_ms, struct err *err);
     int (*gather)(struct comm *c, const void *send, const size_t *sizes,
                   void *recv, int root, int64_t timeout_ms, struct err *err);
+    int (*poll)(struct comm *c, int64_t wait_ms, struct err *err);
     void (*destroy)(struct comm *c);
 };
 
@@ -31,6 +36,9 @@ struct comm {
     const struct comm_ops *ops;
     int rank;
     int size;
+    bool device;    /* broadcast takes memory of this rank's device, too */
+    bool gathering; /* of comm.c */
+    bool broken;    /* of comm.c */
 };
 
 /* Bytes of shared memory comm_local needs for `size` ranks. */
@@ -55,12 +63,25 @@ struct comm *comm_local_join(void *shared, int rank, int size, struct err *err);
 int comm_broadcast(struct comm *c, void *data, size_t len, int root,
                    int64_t timeout_ms, struct err *err);
 
-/* Bring everyone's bytes to `root`, one after another in order of rank.
+/* Begin to bring everyone's bytes to `root`, one after another in order of rank,
+ * and return. comm_poll() ends it; no other call before that.
  *
- * send   this rank's bytes, sizes[rank] of them
- * sizes  [size], the same on every rank
+ * send   this rank's bytes, sizes[rank] of them; host memory, as recv
+ * sizes  [size], the same on every rank; copied
  * recv   on root, room for the sum of sizes; ignored elsewhere
+ *
+ * send and recv are borrowed until the end. timeout_ms counts from here.
  */
+int comm_gather_begin(struct comm *c, const void *send, const size_t *sizes,
+                      void *recv, int root, int64_t timeout_ms,
+                      struct err *err);
+
+/* Bring the gather on, waiting for peers `wait_ms` at most. 1: done, 0: not yet,
+ * -1 as for comm_broadcast().
+ */
+int comm_poll(struct comm *c, int64_t wait_ms, struct err *err);
+
+/* Both at once. */
 int comm_gather(struct comm *c, const void *send, const size_t *sizes,
                 void *recv, int root, int64_t timeout_ms, struct err *err);
 

@@ -57,20 +57,28 @@ struct region {
     struct progress rank[];
 };
 
+/* A call that is open: what it is, for error texts, and when it must be over. */
+struct call {
+    const char *name;
+    int64_t timeout_ms;
+    int64_t deadline_ms;
+};
+
+/* How far a gather is: `done` bytes of rank `at` have passed. */
+struct gather {
+    const unsigned char *send;
+    unsigned char *recv;
+    size_t *sizes; /* [size] */
+    int root, at;
+    size_t done;
+};
+
 struct comm_local {
     struct comm base;
     struct region *region;
     uint64_t chunk; /* next chunk of the stream */
-    bool broken;
-};
-
-/* One call: what it is, for error texts, and when it must be over. */
-struct call {
-    struct comm_local *c;
-    const char *name;
-    int64_t timeout_ms;
-    int64_t deadline_ms;
-    struct err *err;
+    struct call call;
+    struct gather gather;
 };
 
 size_t comm_local_bytes(int size)
@@ -133,26 +141,33 @@ static void nap(struct region *r, uint32_t seen, int64_t ms)
     syscall(SYS_futex, &r->events, FUTEX_WAIT, seen, &t, NULL, 0);
 }
 
-/* Wait for `ready`. False: the deadline passed or a peer gave up. The waiter
- * count is raised before the condition is looked at again and notify() counts
- * the event before it looks at the waiters, so no change can slip between.
+/* Wait for `ready`, `wait_ms` at most. False: it has not come, and perhaps the
+ * deadline passed or a peer gave up. The waiter count is raised before the
+ * condition is looked at again and notify() counts the event before it looks at
+ * the waiters, so no change can slip between.
  */
-static bool wait_for(const struct call *call, uint64_t chunk,
-                     bool (*ready)(const struct comm_local *, uint64_t))
+static bool wait_for(const struct comm_local *c, uint64_t chunk,
+                     bool (*ready)(const struct comm_local *, uint64_t),
+                     int64_t wait_ms)
 {
-    struct region *r = call->c->region;
-    bool done = false;
+    struct region *r = c->region;
+    int64_t until = clock_now_ms() + wait_ms;
+    bool done = ready(c, chunk);
 
+    if (done || wait_ms <= 0)
+        return done;
     for (int i = 0; i < SPINS; i++) {
-        if (ready(call->c, chunk))
+        if (ready(c, chunk))
             return true;
     }
+    if (until > c->call.deadline_ms)
+        until = c->call.deadline_ms;
     atomic_fetch_add(&r->waiters, 1u);
     for (;;) {
         uint32_t seen = atomic_load(&r->events);
-        int64_t left = call->deadline_ms - clock_now_ms();
+        int64_t left = until - clock_now_ms();
 
-        done = ready(call->c, chunk);
+        done = ready(c, chunk);
         if (done || left <= 0 || atomic_load(&r->broken) != 0)
             break;
         nap(r, seen, left);
@@ -161,25 +176,31 @@ static bool wait_for(const struct call *call, uint64_t chunk,
     return done;
 }
 
+/* May the call still succeed? */
+static bool in_time(const struct comm_local *c)
+{
+    return clock_now_ms() < c->call.deadline_ms
+           && atomic_load(&c->region->broken) == 0;
+}
+
 /* The communicator is lost: say it to the peers, so that they need not wait
  * for their own deadlines. `rank` is who did not come, or -1.
  */
-static int give_up(const struct call *call, int rank)
+static int give_up(struct comm_local *c, int rank, struct err *err)
 {
-    struct comm_local *c = call->c;
+    const struct call *call = &c->call;
     uint32_t none = 0;
 
-    c->broken = true;
     if (!atomic_compare_exchange_strong(&c->region->broken, &none,
                                         (uint32_t)c->base.rank + 1)
         && none != (uint32_t)c->base.rank + 1)
-        return err_set(call->err, ERR_TIMEOUT, "comm %s: rank %u gave up",
-                       call->name, none - 1);
+        return err_set(err, ERR_TIMEOUT, "comm %s: rank %u gave up", call->name,
+                       none - 1);
     notify(c->region);
     if (rank < 0)
-        return err_set(call->err, ERR_TIMEOUT, "comm %s: not done in %lld ms",
+        return err_set(err, ERR_TIMEOUT, "comm %s: not done in %lld ms",
                        call->name, (long long)call->timeout_ms);
-    return err_set(call->err, ERR_TIMEOUT,
+    return err_set(err, ERR_TIMEOUT,
                    "comm %s: rank %d did nothing within %lld ms", call->name,
                    rank, (long long)call->timeout_ms);
 }
@@ -198,111 +219,143 @@ static uint64_t chunks_of(size_t len)
     return len / CHUNK_BYTES + (len % CHUNK_BYTES != 0);
 }
 
-/* Write `len` bytes as the next chunks of the stream. */
-static int stream_write(const struct call *call, const unsigned char *data,
-                        size_t len)
+static size_t chunk_of(size_t left)
 {
-    struct comm_local *c = call->c;
-
-    while (len > 0) {
-        size_t n = len < CHUNK_BYTES ? len : CHUNK_BYTES;
-        struct slot *slot = &c->region->slot[c->chunk % SLOTS];
-
-        if (!wait_for(call, c->chunk, slot_free))
-            return give_up(call, slot_holder(c, c->chunk));
-        memcpy(slot->data, data, n);
-        slot->len = n;
-        atomic_store_explicit(&slot->ready, c->chunk + 1, memory_order_release);
-        pass(c, 1);
-        data += n;
-        len -= n;
-    }
-    return 0;
+    return left < CHUNK_BYTES ? left : CHUNK_BYTES;
 }
 
-/* Read the next chunks, which `writer` writes, into data[len]. */
-static int stream_read(const struct call *call, unsigned char *data, size_t len,
-                       int writer)
+/* Write the next chunk of data[left]. Its bytes, 0: no room within wait_ms,
+ * SIZE_MAX: failed.
+ */
+static size_t write_chunk(struct comm_local *c, const unsigned char *data,
+                          size_t left, int64_t wait_ms, struct err *err)
 {
-    struct comm_local *c = call->c;
+    struct slot *slot = &c->region->slot[c->chunk % SLOTS];
+    size_t n = chunk_of(left);
 
-    while (len > 0) {
-        size_t n = len < CHUNK_BYTES ? len : CHUNK_BYTES;
-        const struct slot *slot = &c->region->slot[c->chunk % SLOTS];
-
-        if (!wait_for(call, c->chunk, slot_ready))
-            return give_up(call, writer);
-        if (slot->len != n) {
-            give_up(call, writer);
-            return err_set(call->err, ERR_INTERNAL,
-                           "comm %s: rank %d sent %zu bytes, expected %zu",
-                           call->name, writer, slot->len, n);
-        }
-        memcpy(data, slot->data, n);
-        pass(c, 1);
-        data += n;
-        len -= n;
+    if (!wait_for(c, c->chunk, slot_free, wait_ms)) {
+        if (in_time(c))
+            return 0;
+        give_up(c, slot_holder(c, c->chunk), err);
+        return SIZE_MAX;
     }
-    return 0;
+    memcpy(slot->data, data, n);
+    slot->len = n;
+    atomic_store_explicit(&slot->ready, c->chunk + 1, memory_order_release);
+    pass(c, 1);
+    return n;
 }
 
-static int call_begin(struct call *call, struct comm *base, const char *name,
+/* Read the next chunk, which `writer` writes, into data[left]. Likewise. */
+static size_t read_chunk(struct comm_local *c, unsigned char *data, size_t left,
+                         int writer, int64_t wait_ms, struct err *err)
+{
+    const struct slot *slot = &c->region->slot[c->chunk % SLOTS];
+    size_t n = chunk_of(left);
+
+    if (!wait_for(c, c->chunk, slot_ready, wait_ms)) {
+        if (in_time(c))
+            return 0;
+        give_up(c, writer, err);
+        return SIZE_MAX;
+    }
+    if (slot->len != n) {
+        give_up(c, writer, NULL);
+        err_set(err, ERR_INTERNAL,
+                "comm %s: rank %d sent %zu bytes, expected %zu", c->call.name,
+                writer, slot->len, n);
+        return SIZE_MAX;
+    }
+    memcpy(data, slot->data, n);
+    pass(c, 1);
+    return n;
+}
+
+static int call_begin(struct comm_local *c, const char *name,
                       int64_t timeout_ms, struct err *err)
 {
-    struct comm_local *c = (struct comm_local *)base;
-
-    *call =
-        (struct call){c, name, timeout_ms, clock_now_ms() + timeout_ms, err};
-    if (c->broken || atomic_load(&c->region->broken) != 0) {
-        c->broken = true;
-        return err_set(err, ERR_TIMEOUT, "comm %s: the communicator is broken",
-                       name);
-    }
+    c->call = (struct call){name, timeout_ms, clock_now_ms() + timeout_ms};
+    if (atomic_load(&c->region->broken) != 0)
+        return give_up(c, -1, err);
     return 0;
 }
 
 static int local_broadcast(struct comm *base, void *data, size_t len, int root,
                            int64_t timeout_ms, struct err *err)
 {
-    struct call call;
+    struct comm_local *c = (struct comm_local *)base;
+    unsigned char *at = data;
 
-    if (call_begin(&call, base, "broadcast", timeout_ms, err) < 0)
+    if (call_begin(c, "broadcast", timeout_ms, err) < 0)
         return -1;
-    if (base->size == 1)
-        return 0;
-    if (base->rank == root)
-        return stream_write(&call, data, len);
-    return stream_read(&call, data, len, root);
+    for (size_t n; len > 0 && base->size > 1; at += n, len -= n) {
+        n = base->rank == root ? write_chunk(c, at, len, timeout_ms, err)
+                               : read_chunk(c, at, len, root, timeout_ms, err);
+        if (n == SIZE_MAX)
+            return -1;
+    }
+    return 0;
 }
 
 static int local_gather(struct comm *base, const void *send,
                         const size_t *sizes, void *recv, int root,
                         int64_t timeout_ms, struct err *err)
 {
-    unsigned char *to = recv;
-    struct call call;
-    int ret = 0;
+    struct comm_local *c = (struct comm_local *)base;
+    struct gather *g = &c->gather;
 
-    if (call_begin(&call, base, "gather", timeout_ms, err) < 0)
-        return -1;
-    for (int i = 0; i < base->size && ret == 0; i++) {
-        /* The root's own bytes do not travel. */
-        if (i == root && base->rank == root && sizes[i] > 0)
-            memcpy(to, send, sizes[i]);
-        else if (i != root && base->rank == root)
-            ret = stream_read(&call, to, sizes[i], i);
-        else if (i != root && base->rank == i)
-            ret = stream_write(&call, send, sizes[i]);
-        else if (i != root && sizes[i] > 0)
-            pass(call.c, chunks_of(sizes[i]));
-        if (base->rank == root && sizes[i] > 0)
-            to += sizes[i];
+    memcpy(g->sizes, sizes, (size_t)base->size * sizeof *sizes);
+    g->send = send;
+    g->recv = recv;
+    g->root = root;
+    g->at = 0;
+    g->done = 0;
+    return call_begin(c, "gather", timeout_ms, err);
+}
+
+/* The next piece of rank g->at's bytes. 1: moved, 0: not yet, -1. */
+static int gather_piece(struct comm_local *c, int64_t wait_ms, struct err *err)
+{
+    struct gather *g = &c->gather;
+    const bool at_root = c->base.rank == g->root;
+    size_t left = g->sizes[g->at] - g->done, n = left;
+
+    if (g->at == g->root && at_root) /* its own bytes do not travel */
+        memcpy(g->recv, g->send, left);
+    else if (g->at != g->root && at_root)
+        n = read_chunk(c, g->recv, left, g->at, wait_ms, err);
+    else if (g->at == c->base.rank)
+        n = write_chunk(c, g->send + g->done, left, wait_ms, err);
+    else if (g->at != g->root)
+        pass(c, chunks_of(left));
+    if (n == 0 || n == SIZE_MAX)
+        return n == 0 ? 0 : -1;
+    if (at_root)
+        g->recv += n;
+    g->done += n;
+    return 1;
+}
+
+static int local_poll(struct comm *base, int64_t wait_ms, struct err *err)
+{
+    struct comm_local *c = (struct comm_local *)base;
+    struct gather *g = &c->gather;
+    int rc = 1;
+
+    while (g->at < base->size && rc > 0) {
+        if (g->done == g->sizes[g->at]) {
+            g->at++;
+            g->done = 0;
+        } else {
+            rc = gather_piece(c, wait_ms, err);
+        }
     }
-    return ret;
+    return rc;
 }
 
 static void local_destroy(struct comm *base)
 {
+    free(((struct comm_local *)base)->gather.sizes);
     free(base);
 }
 
@@ -310,6 +363,7 @@ static const struct comm_ops local_ops = {
     .name = "local",
     .broadcast = local_broadcast,
     .gather = local_gather,
+    .poll = local_poll,
     .destroy = local_destroy,
 };
 
@@ -328,5 +382,6 @@ struct comm *comm_local_join(void *shared, int rank, int size, struct err *err)
     c = xcalloc(1, sizeof *c);
     c->base = (struct comm){.ops = &local_ops, .rank = rank, .size = size};
     c->region = r;
+    c->gather.sizes = xcalloc((size_t)size, sizeof *c->gather.sizes);
     return &c->base;
 }

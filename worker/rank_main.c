@@ -18,6 +18,7 @@
 #include "worker/work.h"
 
 #define READ_BYTES ((size_t)256 << 10) /* of requests at a time */
+#define GATHER_WAIT_MS 2
 #define RETRY_MS 5 /* look again whether the answer ring has room */
 
 struct process {
@@ -28,7 +29,10 @@ struct process {
     struct tokenizer *tokenizer;
     struct backend *backend;
     struct rank *rank;
-    struct buf in;      /* requests, the last one incomplete */
+    struct buf in;                 /* requests, the last one incomplete */
+    struct buf outgoing, incoming; /* of the gather that was begun */
+    size_t incoming_bytes;
+    bool gathering;
     struct buf out;     /* gathered answers on their way into the ring */
     uint64_t collected; /* bytes of own answers gathered, ever */
     uint64_t tick;      /* last one done */
@@ -133,15 +137,13 @@ static bool tick_waits(const struct process *p)
 }
 
 /* The supervisor has named the bytes that every rank brings to rank 0. */
-static int gather(struct process *p, struct err *err)
+static int begin_gather(struct process *p, struct err *err)
 {
     const struct segment_settings *set = &p->seg->set;
     struct buf *answers = rank_answers(p->rank);
     size_t bytes[DEVICES_MAX], total = 0, own;
     char *to = NULL;
 
-    if (!tick_waits(p))
-        return 0;
     for (int i = 0; i < set->size; i++) {
         bytes[i] = (size_t)p->group->tick.bytes[i];
         total += bytes[i];
@@ -151,22 +153,46 @@ static int gather(struct process *p, struct err *err)
         return err_set(err, ERR_INTERNAL,
                        "a gather of %zu bytes, but only %zu are there", own,
                        answers->len);
-    if (set->rank == 0)
-        to = buf_reserve(&p->out, total);
-    if (comm_gather(p->comm, answers->data, bytes, to, 0, set->patience_ms, err)
-        < 0)
-        return -1;
-    if (set->rank == 0)
-        p->out.len += total;
-    if (own > 0)
-        buf_consume(answers, own);
+    /* Answers go on growing: what travels stands still. */
+    buf_clear(&p->outgoing);
+    buf_add(&p->outgoing, answers->data, own);
+    buf_consume(answers, own);
     p->collected += own;
+    buf_clear(&p->incoming);
+    if (set->rank == 0)
+        to = buf_reserve(&p->incoming, total);
+    p->incoming_bytes = set->rank == 0 ? total : 0;
+    p->gathering = true;
+    return comm_gather_begin(p->comm, p->outgoing.data, bytes, to, 0,
+                             set->patience_ms, err);
+}
+
+static void end_gather(struct process *p)
+{
+    buf_add(&p->out, p->incoming.data, p->incoming_bytes);
+    p->gathering = false;
     p->tick =
         atomic_load_explicit(&p->group->tick.number, memory_order_relaxed);
     atomic_store_explicit(&p->seg->progress.ticks, p->tick,
                           memory_order_release);
     notify(p);
-    return 0;
+}
+
+/* Begin a gather, or bring one on: never wait for peers while the device has
+ * work.
+ */
+static int gather(struct process *p, int64_t wait_ms, struct err *err)
+{
+    int rc;
+
+    if (!p->gathering && !tick_waits(p))
+        return 0;
+    if (!p->gathering && begin_gather(p, err) < 0)
+        return -1;
+    rc = comm_poll(p->comm, wait_ms, err);
+    if (rc > 0)
+        end_gather(p);
+    return rc < 0 ? -1 : 0;
 }
 
 static void send_answers(struct process *p)
@@ -236,15 +262,20 @@ static int finish(struct process *p, struct err *err)
     return 0;
 }
 
-/* Sleep until the supervisor rings, unless it has written something already. */
-static void wait_for_work(struct process *p)
+/* Sleep until the supervisor rings, unless it has written something already;
+ * with a gather begun, until that goes on or it is time to look for work again.
+ */
+static int wait_for_work(struct process *p, struct err *err)
 {
     struct pollfd fd = {.fd = p->seg->set.wake_fd, .events = POLLIN};
 
+    if (p->gathering)
+        return gather(p, GATHER_WAIT_MS, err);
     bell_arm(&p->seg->bell);
     if (ring_used(segment_requests(p->seg)) == 0 && !tick_waits(p))
         (void)poll(&fd, 1, p->out.len > 0 ? RETRY_MS : -1);
     bell_disarm(&p->seg->bell, fd.fd);
+    return 0;
 }
 
 static int loop(struct process *p, struct err *err)
@@ -253,7 +284,7 @@ static int loop(struct process *p, struct err *err)
         int32_t rows;
         int ahead;
 
-        if (receive(p, err) < 0 || gather(p, err) < 0)
+        if (receive(p, err) < 0 || gather(p, 0, err) < 0)
             return -1;
         send_answers(p);
         rows = rank_plan(p->rank, err);
@@ -266,8 +297,9 @@ static int loop(struct process *p, struct err *err)
         if (rank_unwaited(p->rank) > ahead && finish(p, err) < 0)
             return -1;
         publish(p);
-        if (rows == 0 && rank_unwaited(p->rank) == 0)
-            wait_for_work(p);
+        if (rows == 0 && rank_unwaited(p->rank) == 0
+            && wait_for_work(p, err) < 0)
+            return -1;
     }
 }
 

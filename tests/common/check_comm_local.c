@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -71,6 +72,20 @@ static bool is_filled(const unsigned char *data, size_t len, unsigned seed)
     return true;
 }
 
+/* As the ranks do it: begun, and looked after between other things. */
+static bool gather_on_the_side(struct comm *c, const void *mine,
+                               const size_t *sizes, void *all, int root,
+                               struct err *err)
+{
+    int rc = comm_gather_begin(c, mine, sizes, all, root, TIMEOUT_MS, err);
+
+    while (rc == 0) {
+        rc = comm_poll(c, 0, err);
+        sched_yield();
+    }
+    return rc < 0;
+}
+
 /* One rank of the mixed workload. NULL, or what went wrong. */
 static const char *work(void *shared, int rank, uint64_t seed)
 {
@@ -98,7 +113,9 @@ static const char *work(void *shared, int rank, uint64_t seed)
         for (int i = 0; i < RANKS; i++)
             sizes[i] = random_len(&seed);
         fill(mine, sizes[rank], round * RANKS + (unsigned)rank);
-        if (comm_gather(c, mine, sizes, all, root, TIMEOUT_MS, &err) < 0)
+        if (round % 3 == 0
+                ? gather_on_the_side(c, mine, sizes, all, root, &err)
+                : comm_gather(c, mine, sizes, all, root, TIMEOUT_MS, &err) < 0)
             wrong = err.text;
         for (int i = 0; rank == root && i < RANKS && wrong == NULL; i++) {
             if (!is_filled(all + at, sizes[i], round * RANKS + (unsigned)i))
@@ -211,6 +228,37 @@ static void kill_and_reap(pid_t pid)
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
 }
+
+/* A gather that was begun costs its rank no time while the peer is away, and
+ * ends with its deadline.
+ */
+START_TEST(begun_and_looked_after)
+{
+    void *shared = shared_new(2);
+    struct comm *a = comm_local_join(shared, 0, 2, NULL);
+    struct comm *b = comm_local_join(shared, 1, 2, NULL);
+    size_t sizes[2] = {2, 3};
+    char out[6] = "";
+    struct err err;
+
+    ck_assert_int_eq(comm_gather_begin(a, "ab", sizes, out, 0, 20000, &err), 0);
+    ck_assert_int_eq(comm_poll(a, 0, &err), 0);
+    ck_assert_int_eq(comm_poll(a, 1, &err), 0);
+    ck_assert_int_eq(comm_gather_begin(b, "cde", sizes, NULL, 0, 20000, &err),
+                     0);
+    ck_assert_int_eq(comm_poll(b, 0, &err), 1);
+    ck_assert_int_eq(comm_poll(a, 20000, &err), 1);
+    ck_assert_str_eq(out, "abcde");
+    ck_assert_int_eq(comm_gather_begin(a, "ab", sizes, out, 0, 30, &err), 0);
+    ck_assert_int_eq(comm_poll(a, 20000, &err), -1);
+    ck_assert_int_eq(err.code, ERR_TIMEOUT);
+    ck_assert_int_eq(comm_gather_begin(a, "ab", sizes, out, 0, 30, &err), -1);
+    ck_assert_str_eq(err.text, "comm gather: the communicator is broken");
+    comm_destroy(a);
+    comm_destroy(b);
+    shared_free(shared, 2);
+}
+END_TEST
 
 START_TEST(a_peer_that_never_comes_is_a_timeout)
 {
@@ -344,6 +392,7 @@ int main(void)
 {
     return RUN_TESTS("comm_local", four_processes_broadcast_and_gather,
                      four_threads_broadcast_and_gather, alone_nothing_travels,
+                     begun_and_looked_after,
                      a_peer_that_never_comes_is_a_timeout,
                      a_reader_that_was_killed_is_a_timeout,
                      a_writer_killed_in_the_middle_is_a_timeout,
