@@ -66,6 +66,14 @@ blob_cache_get(struct blob_cache *c, struct store_job *j, uint64_t job,
     return e;
 }
 
+void blob_cache_forget(struct blob_cache *c, uint64_t job, uint32_t shard)
+{
+    for (int i = 0; i < BLOB_CACHE_ENTRIES; i++) {
+        if (c->entry[i].job == job && c->entry[i].shard == shard)
+            drop(&c->entry[i]);
+    }
+}
+
 void blob_cache_clear(struct blob_cache *c)
 {
     for (int i = 0; i < BLOB_CACHE_ENTRIES; i++)

@@ -1,8 +1,8 @@
 /* daemon/blob_cache.h - the blobs an owner thread is being asked for
  *
  * A blob is fetched in many windows and checked as a whole; the few that are
- * being fetched stay in memory meanwhile. Blobs never change, so an entry is
- * never stale. One thread uses a cache.
+ * being fetched stay in memory meanwhile. Blobs change only when a shard's result
+ * is stored: blob_cache_forget() then. One thread uses a cache.
  */
 #ifndef DAEMON_BLOB_CACHE_H
 #define DAEMON_BLOB_CACHE_H
@@ -35,6 +35,7 @@ struct blob_cache {
 const struct blob_cache_entry *
 blob_cache_get(struct blob_cache *c, struct store_job *j, uint64_t job,
                uint32_t shard, Skein__BlobKind kind, struct err *err);
+void blob_cache_forget(struct blob_cache *c, uint64_t job, uint32_t shard);
 void blob_cache_clear(struct blob_cache *c);
 
 #endif /* DAEMON_BLOB_CACHE_H */

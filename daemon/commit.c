@@ -1,5 +1,6 @@
 #include "daemon/commit.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/blob_cache.h"
+#include "daemon/retry.h"
 #include "proto/limits.h"
 #include "proto/lineset.h"
 
@@ -163,6 +165,7 @@ static enum op_class class_of(const struct op *op)
     case OP_RELEASE:
     case OP_RESULT:
     case OP_STATE:
+    case OP_CHANGE:
         return CLASS_WRITE;
     case OP_STAGE:
         return CLASS_STAGE;
@@ -177,16 +180,64 @@ static void fail(struct op *op, const struct err *err)
     op->err = *err;
 }
 
-/* Does the result answer exactly the lines of its input? Leaves the operation
- * pending if so.
+/* Does the result answer exactly the lines of the shard's input? */
+static int check_answers(struct owner *o, struct store_job *db, struct op *op,
+                         struct err *err)
+{
+    struct op_result *r = &op->result;
+    const struct blob_cache_entry *input =
+        blob_cache_get(&o->blobs, db, op->job, r->token.shard,
+                       SKEIN__BLOB_KIND__BLOB_INPUT, err);
+    struct lineset in = {0}, out = {0};
+    int ret = 0;
+
+    if (input == NULL
+        || lineset_unpack(input->data.data, input->data.len, &in, err) < 0)
+        return -1;
+    if (lineset_unpack(r->blob.data, r->blob.len, &out, err) < 0
+        || lineset_match(&in, &out, err) < 0) {
+        err->code = ERR_INVALID;
+        ret = -1;
+    } else {
+        r->n_errors = out.n_error;
+    }
+    lineset_free(&in);
+    lineset_free(&out);
+    return ret;
+}
+
+/* The result is of lines that are tried again: put it together with the answers
+ * that were kept.
+ */
+static int merge_answers(struct store_job *db, struct op *op, struct err *err)
+{
+    struct op_result *r = &op->result;
+    struct buf kept = BUF_INIT, whole = BUF_INIT;
+    uint8_t hash[HASH_BYTES];
+    int ret = store_job_blob(db, r->token.shard, SKEIN__BLOB_KIND__BLOB_RESULT,
+                             &kept, hash, err);
+
+    if (ret == 0 && retry_merge(&kept, &r->blob, &whole, &r->n_errors, err) < 0)
+        ret = -1;
+    buf_free(&kept);
+    if (ret < 0)
+        return -1;
+    buf_free(&r->blob);
+    r->blob = whole;
+    r->merged = true;
+    hash_bytes(whole.data, whole.len, r->hash);
+    return 0;
+}
+
+/* Leaves the operation pending if the result may be stored. One that is stored
+ * already is OP_OK, whatever the shard's input is by now.
  */
 static void check_result(struct owner *o, struct store_job *db, struct op *op)
 {
     struct op_result *r = &op->result;
-    const struct blob_cache_entry *input;
-    struct lineset in = {0}, out = {0};
     uint8_t hash[HASH_BYTES];
     struct err err;
+    int kind, ret;
 
     hash_bytes(r->blob.data, r->blob.len, hash);
     if (memcmp(hash, r->hash, HASH_BYTES) != 0) {
@@ -194,22 +245,16 @@ static void check_result(struct owner *o, struct store_job *db, struct op *op)
         fail(op, &err);
         return;
     }
-    input = blob_cache_get(&o->blobs, db, op->job, r->token.shard,
-                           SKEIN__BLOB_KIND__BLOB_INPUT, &err);
-    if (input == NULL
-        || lineset_unpack(input->data.data, input->data.len, &in, &err) < 0) {
+    kind = store_job_input_kind(db, r->token.shard, &err);
+    ret = kind;
+    if (kind == SKEIN__BLOB_KIND__BLOB_RETRY)
+        ret = merge_answers(db, op, &err);
+    else if (kind >= 0)
+        ret = check_answers(o, db, op, &err);
+    if (ret < 0 && store_job_won(db, &r->token, NULL) == 1)
+        op->status = OP_OK;
+    else if (ret < 0)
         fail(op, &err);
-        return;
-    }
-    if (lineset_unpack(r->blob.data, r->blob.len, &out, &err) < 0
-        || lineset_match(&in, &out, &err) < 0) {
-        err.code = ERR_INVALID;
-        fail(op, &err);
-    } else {
-        r->n_errors = out.n_error;
-    }
-    lineset_free(&in);
-    lineset_free(&out);
 }
 
 /* The file says no more what it said: nothing in it may be used. */
@@ -258,6 +303,10 @@ static void run_writes(struct owner *o, struct op *const *op, size_t n)
     }
     if (store_job_apply(f->db, op, n, &err) < 0)
         outcome_unknown(&err);
+    for (size_t i = 0; i < n; i++) {
+        if (op[i]->kind == OP_RESULT)
+            blob_cache_forget(&o->blobs, op[i]->job, op[i]->result.token.shard);
+    }
 }
 
 static void run_stage(struct owner *o, struct op *const *op, size_t n)
@@ -304,10 +353,13 @@ static void run_read(struct owner *o, struct op *op)
     struct op_read *r = &op->read;
     const struct blob_cache_entry *e = NULL;
     struct open_file *f = file_open(o, op->job, false, &op->err);
+    int kind = (int)r->kind;
 
-    if (f != NULL)
-        e = blob_cache_get(&o->blobs, f->db, op->job, r->shard, r->kind,
-                           &op->err);
+    if (f != NULL && r->kind == SKEIN__BLOB_KIND__BLOB_INPUT)
+        kind = store_job_input_kind(f->db, r->shard, &op->err);
+    if (f != NULL && kind >= 0)
+        e = blob_cache_get(&o->blobs, f->db, op->job, r->shard,
+                           (Skein__BlobKind)kind, &op->err);
     if (e == NULL) {
         op->status = OP_FAILED;
         return;
@@ -323,10 +375,64 @@ static void run_read(struct owner *o, struct op *op)
     op->status = OP_OK;
 }
 
+static void run_retry(struct owner *o, struct op *op)
+{
+    struct open_file *f = file_open(o, op->job, false, &op->err);
+
+    op->status = OP_FAILED;
+    if (f == NULL)
+        return;
+    op->retry.image = xcalloc(1, sizeof *op->retry.image);
+    if (store_job_retry(f->db, op->retry.failed, op->retry.image, &op->err)
+        == 0)
+        op->status = OP_OK;
+    else if (op->err.code == ERR_IO)
+        outcome_unknown(&op->err);
+}
+
+static void run_remove(struct owner *o, struct op *op)
+{
+    struct open_file *f = file_find(o, op->job);
+
+    if (f != NULL) {
+        store_job_close(f->db);
+        file_forget(f);
+    }
+    op->status = store_remove(o->commit->store, op->job, &op->err) == 0
+                     ? OP_OK
+                     : OP_FAILED;
+}
+
 static void run_usage(struct owner *o, struct op *op)
 {
     store_usage(o->commit->store, &op->usage.used, &op->usage.avail);
     op->status = OP_OK;
+}
+
+static void run_alone(struct owner *o, struct op *op)
+{
+    switch (op->kind) {
+    case OP_READ:
+        run_read(o, op);
+        break;
+    case OP_ACCEPT:
+        run_accept(o, op);
+        break;
+    case OP_DISCARD:
+        run_discard(o, op);
+        break;
+    case OP_RETRY:
+        run_retry(o, op);
+        break;
+    case OP_REMOVE:
+        run_remove(o, op);
+        break;
+    case OP_USAGE:
+        run_usage(o, op);
+        break;
+    default:
+        assert(false && "an operation that shares its transaction");
+    }
 }
 
 static void run_group(struct owner *o, struct op **op, size_t n)
@@ -339,14 +445,7 @@ static void run_group(struct owner *o, struct op **op, size_t n)
         run_stage(o, op, n);
         break;
     case CLASS_ALONE:
-        if (op[0]->kind == OP_READ)
-            run_read(o, op[0]);
-        else if (op[0]->kind == OP_ACCEPT)
-            run_accept(o, op[0]);
-        else if (op[0]->kind == OP_USAGE)
-            run_usage(o, op[0]);
-        else
-            run_discard(o, op[0]);
+        run_alone(o, op[0]);
         break;
     }
     for (size_t i = 0; i < n; i++)

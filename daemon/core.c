@@ -16,6 +16,7 @@ struct core *core_create(const struct core_config *config)
     assert(config->epoch >= 1);
     assert(config->lease_worker_ms < config->lease_ms);
     c->config = *config;
+    c->last_job_id = config->last_job;
     return c;
 }
 
@@ -87,13 +88,15 @@ void core_wake_at(struct core *c, int64_t ms)
 }
 
 /* The store could not do something. A job whose file is corrupt is taken out of
- * service alone; anything else is tried again a second later.
+ * service alone (of one that has ended the reader is told); anything else is
+ * tried again a second later.
  */
 void core_store_failed(struct core *c, struct core_job *j,
                        const struct err *err)
 {
-    if (j != NULL && j->live && err->code == ERR_CORRUPT) {
-        core_job_end(c, j, SKEIN__JOB_STATE__JOB_CORRUPT, err->text, 0, 0);
+    if (j != NULL && err->code == ERR_CORRUPT) {
+        if (j->live)
+            core_job_end(c, j, SKEIN__JOB_STATE__JOB_CORRUPT, err->text, 0, 0);
         return;
     }
     if (c->retry_ms == 0)
@@ -145,6 +148,9 @@ static void on_message(struct core *c, uint64_t peer, const struct wire_msg *m)
     case WIRE_CANCEL:
         core_client_cancel(c, peer, m);
         break;
+    case WIRE_ORDER:
+        core_order(c, peer, m);
+        break;
     case WIRE_WORKERS_QUERY:
         core_client_workers(c, peer, m);
         break;
@@ -160,6 +166,8 @@ static void on_message(struct core *c, uint64_t peer, const struct wire_msg *m)
 
 static void on_stored(struct core *c, struct op *op)
 {
+    struct core_job *j;
+
     if (op->status == OP_OK)
         c->health = ERR_NONE;
     switch (op->kind) {
@@ -177,12 +185,18 @@ static void on_stored(struct core *c, struct op *op)
     case OP_STATE:
         core_job_ended(c, op);
         break;
+    case OP_CHANGE:
+    case OP_RETRY:
+    case OP_REMOVE:
+        core_ordered(c, op);
+        break;
     case OP_ACCEPT:
         core_job_accepted(c, op);
         break;
     case OP_READ: /* failed, or it would not be shown to the core */
-        if (op->status == OP_FAILED && op->err.code == ERR_CORRUPT)
-            core_store_failed(c, core_job_find(c, op->job), &op->err);
+        j = core_job_find(c, op->job);
+        if (j != NULL && op->status == OP_FAILED && op->err.code == ERR_CORRUPT)
+            core_store_failed(c, j, &op->err);
         break;
     case OP_STAGE:
         if (op->status == OP_FAILED)
@@ -264,7 +278,8 @@ int core_may_read(const struct core *c, uint64_t job, uint32_t shard,
         return err_set(err, ERR_NOT_FOUND, "there is no job %llu",
                        (unsigned long long)job);
     i = j->image;
-    if (kind == SKEIN__BLOB_KIND__BLOB_INPUT)
+    if (kind != SKEIN__BLOB_KIND__BLOB_RESULT
+        && kind != SKEIN__BLOB_KIND__BLOB_REJECTED)
         return err_set(err, ERR_DENIED,
                        "an input is read with the token of its lease");
     if (i->state == SKEIN__JOB_STATE__JOB_CORRUPT)

@@ -31,6 +31,7 @@ struct core;
 
 struct core_config {
     uint64_t epoch;
+    uint64_t last_job; /* no job is given this number or a lower one */
     int64_t beat_ms;
     int64_t lease_ms;              /* after receipt of a beat */
     int64_t lease_worker_ms;       /* told to the workers; < lease_ms */

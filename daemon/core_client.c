@@ -54,7 +54,8 @@ void core_client_job(struct core *c, const struct core_job *j, uint64_t peer,
     struct job_list *list = xcalloc(1, sizeof *list);
 
     list->limit = 1;
-    list_job(c, list, j);
+    if (j != NULL)
+        list_job(c, list, j);
     send_jobs(c, peer, seq, list, false);
     free(list);
 }

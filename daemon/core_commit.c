@@ -88,9 +88,11 @@ static void mark_done(struct core *c, struct core_job *j, const struct op *op)
 
     if (s->state == SHARD_DONE)
         return; /* a repeated upload */
+    i->answered += shard_records_left(s);
+    i->cost_done += shard_cost_left(s);
     if (l != NULL) {
         if (l->worker != NULL) {
-            l->worker->records_done += s->n_records;
+            l->worker->records_done += l->records;
             l->worker->tokens_done +=
                 op->result.tokens_in + op->result.tokens_out;
         }
@@ -100,13 +102,11 @@ static void mark_done(struct core *c, struct core_job *j, const struct op *op)
     }
     s->state = SHARD_DONE;
     s->n_errors = op->result.n_errors;
-    s->tokens_in = op->result.tokens_in;
-    s->tokens_out = op->result.tokens_out;
-    i->answered += s->n_records;
+    s->tokens_in += op->result.tokens_in;
+    s->tokens_out += op->result.tokens_out;
     i->failed += s->n_errors;
-    i->tokens_in += s->tokens_in;
-    i->tokens_out += s->tokens_out;
-    i->cost_done += s->cost;
+    i->tokens_in += op->result.tokens_in;
+    i->tokens_out += op->result.tokens_out;
     i->shards_done++;
     while (i->prefix < i->n_shards && i->shard[i->prefix].state == SHARD_DONE)
         i->prefix++;

@@ -70,8 +70,8 @@ static bool fits(const struct core_worker *w, const struct shard_image *s)
     if (w->capacity_records == 0)
         return false;
     return w->n_leases == 0
-           || (w->held_records + s->n_records <= w->capacity_records
-               && w->held_cost + s->cost <= w->capacity_cost);
+           || (w->held_records + shard_records_left(s) <= w->capacity_records
+               && w->held_cost + shard_cost_left(s) <= w->capacity_cost);
 }
 
 static bool other_may_compute(const struct core *c, const struct core_worker *w,
@@ -110,12 +110,13 @@ static struct op *grant_op(struct core *c, struct core_job *j,
 {
     struct op *op = op_create(OP_GRANT, j->image->id);
 
-    if (j->image->has_fingerprint)
+    if (j->image->state != SKEIN__JOB_STATE__JOB_QUEUED)
         return op;
     op->grant.start = true;
     op->grant.started_unix_ms = c->unix_ms;
     memcpy(op->grant.fingerprint, match_model(w, j)->fingerprint, HASH_BYTES);
     memcpy(j->image->fingerprint, op->grant.fingerprint, HASH_BYTES);
+    j->pinning = !j->image->has_fingerprint;
     j->image->has_fingerprint = true;
     j->starting = true;
     return op;
@@ -179,7 +180,7 @@ void core_grant(struct core *c)
         return;
     DL_FOREACH(c->live, j)
     {
-        if (j->ending || j->starting || j->doom[0] != '\0'
+        if (j->ending || j->starting || j->ordered || j->doom[0] != '\0'
             || j->image->state == SKEIN__JOB_STATE__JOB_HELD)
             continue;
         grant_job(c, j);
@@ -192,7 +193,6 @@ static void send_grant(struct core *c, const struct core_lease *l,
                        const struct op_lease *stored)
 {
     const struct core_job *j = l->job;
-    const struct shard_image *s = &j->image->shard[l->token.shard];
     Skein__Grant grant = SKEIN__GRANT__INIT;
     Skein__Token token;
     char name[MODEL_NAME_BYTES_MAX + 1];
@@ -204,8 +204,8 @@ static void send_grant(struct core *c, const struct core_lease *l,
     grant.token = &token;
     grant.spec = j->spec;
     grant.model = name;
-    grant.n_records = s->n_records;
-    grant.cost = s->cost;
+    grant.n_records = l->records;
+    grant.cost = l->cost;
     grant.input_bytes = stored->input_bytes;
     grant.input_hash.data = hash;
     grant.input_hash.len = sizeof hash;
@@ -223,7 +223,8 @@ static void grant_failed(struct core *c, struct core_job *j, struct op *op)
         l->granting = false;
         core_lease_end(c, l);
     }
-    if (op->grant.start && j->image->state == SKEIN__JOB_STATE__JOB_QUEUED)
+    if (op->grant.start && j->pinning
+        && j->image->state == SKEIN__JOB_STATE__JOB_QUEUED)
         j->image->has_fingerprint = false;
     core_store_failed(c, j, &op->err);
 }

@@ -1,8 +1,9 @@
 /* daemon/core_impl.h - the core's tables; for core*.c only
  *
  *     shard  pending --grant--> leased --result--> done
- *               ^                  |
- *               +---ended, released+
+ *               ^                  |                |
+ *               +---ended, released+                |
+ *               +----------RETRY of its errors------+
  *
  * A lease exists exactly while its shard is SHARD_LEASED in memory. Its token
  * is durable once `granting` is false. A lease without a worker was found at
@@ -74,8 +75,10 @@ struct core_lease {
     uint64_t owner;             /* of one found at start: whose it was */
     int64_t deadline_ms;        /* over when now >= deadline */
     bool granting;              /* the token is not durable yet */
-    uint32_t committing;        /* results of it that are with the store */
-    uint32_t records_done;      /* as reported */
+    uint32_t records;           /* shard_records_left() when it was made */
+    uint64_t cost;
+    uint32_t committing;   /* results of it that are with the store */
+    uint32_t records_done; /* as reported */
 };
 
 struct core_job {
@@ -86,6 +89,8 @@ struct core_job {
     struct core_job *prev, *next; /* live jobs by priority, then id */
     bool live;
     bool starting;              /* its first grant is with the store */
+    bool pinning;               /* ... and records the fingerprint */
+    bool ordered;               /* an ORDER of it is with the store */
     bool ending;                /* OP_STATE is with the store */
     Skein__JobState target;     /* of that operation */
     char doom[JOB_MESSAGE_MAX]; /* why it must fail; "" if it need not */
@@ -143,6 +148,12 @@ void core_store_failed(struct core *c, struct core_job *j,
 struct core_job *core_job_add(struct core *c, struct job_image *image);
 struct core_job *core_job_find(const struct core *c, uint64_t id);
 void core_job_free(struct core_job *j);
+/* A job that had ended lives again, as `image`, which is taken over. */
+void core_job_revive(struct core *c, struct core_job *j,
+                     struct job_image *image);
+void core_job_remove(struct core *c, struct core_job *j); /* has ended */
+/* Its spec is now `packed`, taken over: find its place by priority. */
+void core_job_respec(struct core *c, struct core_job *j, struct buf *packed);
 /* Let it end if it must: every shard done, or doomed, and nothing under way. */
 void core_job_settle(struct core *c, struct core_job *j);
 /* Ask for the job's end; `peer` (0: nobody) is answered with JOBS. */
@@ -191,6 +202,10 @@ void core_granted(struct core *c, struct op *op); /* OP_GRANT came back */
 void core_uploaded(struct core *c, struct core_upload *u);
 void core_committed(struct core *c, struct op *op); /* OP_RESULT came back */
 
+/* core_order.c */
+void core_order(struct core *c, uint64_t peer, const struct wire_msg *m);
+void core_ordered(struct core *c, struct op *op); /* CHANGE, RETRY, REMOVE */
+
 /* core_client.c */
 void core_client_jobs(struct core *c, uint64_t peer, const struct wire_msg *m);
 void core_client_cancel(struct core *c, uint64_t peer,
@@ -198,6 +213,6 @@ void core_client_cancel(struct core *c, uint64_t peer,
 void core_client_workers(struct core *c, uint64_t peer,
                          const struct wire_msg *m);
 void core_client_job(struct core *c, const struct core_job *j, uint64_t peer,
-                     uint64_t seq); /* answer with JOBS of one */
+                     uint64_t seq); /* answer with JOBS of one, or none */
 
 #endif /* DAEMON_CORE_IMPL_H */

@@ -46,6 +46,19 @@ static Skein__JobSpec *unpack_spec(const struct job_image *image)
     return spec;
 }
 
+/* Among the live jobs, at its place. */
+static void enlist(struct core *c, struct core_job *j)
+{
+    const struct job_image *i = j->image;
+
+    j->live = true;
+    j->n_pending = 0;
+    for (uint32_t s = 0; s < i->n_shards; s++)
+        j->n_pending += i->shard[s].state == SHARD_PENDING;
+    DL_INSERT_INORDER(c->live, j, compare_jobs);
+    c->want_grant = true;
+}
+
 struct core_job *core_job_add(struct core *c, struct job_image *image)
 {
     struct core_job *j = xcalloc(1, sizeof *j);
@@ -61,12 +74,44 @@ struct core_job *core_job_add(struct core *c, struct job_image *image)
         c->n_finished++;
         return j;
     }
-    j->live = true;
-    for (uint32_t i = 0; i < image->n_shards; i++)
-        j->n_pending += image->shard[i].state == SHARD_PENDING;
+    enlist(c, j);
+    return j;
+}
+
+void core_job_revive(struct core *c, struct core_job *j,
+                     struct job_image *image)
+{
+    job_image_clear(j->image); /* the keys of the tables stay where they are */
+    *j->image = *image;
+    free(image);
+    j->doom[0] = '\0';
+    j->cursor = 0;
+    free(j->avoid);
+    j->avoid = NULL;
+    c->n_finished--;
+    enlist(c, j);
+}
+
+void core_job_remove(struct core *c, struct core_job *j)
+{
+    HASH_DELETE(hh_id, c->by_id, j);
+    HASH_DELETE(hh_request, c->by_request, j);
+    c->n_finished--;
+    core_job_free(j);
+}
+
+void core_job_respec(struct core *c, struct core_job *j, struct buf *packed)
+{
+    buf_free(&j->image->spec);
+    j->image->spec = *packed;
+    *packed = BUF_INIT;
+    skein__job_spec__free_unpacked(j->spec, NULL);
+    j->spec = unpack_spec(j->image);
+    if (!j->live)
+        return;
+    DL_DELETE(c->live, j);
     DL_INSERT_INORDER(c->live, j, compare_jobs);
     c->want_grant = true;
-    return j;
 }
 
 void core_load(struct core *c, struct job_image *image, int64_t now_ms)
@@ -163,10 +208,9 @@ static void finish(struct core *c, struct core_job *j, const struct op *op)
     i->state = op->state.state;
     i->finished_unix_ms = op->state.finished_unix_ms;
     snprintf(i->message, sizeof i->message, "%s", op->state.message);
-    for (uint32_t s = 0; s < i->n_shards; s++) {
-        if (i->shard[s].state != SHARD_DONE)
-            i->shard[s].state = SHARD_CANCELLED;
-    }
+    for (uint32_t s = 0; s < i->n_shards; s++)
+        i->shard[s].state = shard_state_at_end(&i->shard[s]);
+    job_image_count(i);
     j->n_pending = 0;
     j->live = false;
     DL_DELETE(c->live, j);
@@ -216,14 +260,11 @@ static void add_progress(const struct core *c, const struct core_job *j,
         bool works = false;
 
         for (l = c->lease; l != NULL; l = l->hh.next) {
-            const struct shard_image *s;
-
             if (l->job != j || l->worker != c->worker[i])
                 continue;
-            s = &j->image->shard[l->token.shard];
             works = true;
-            if (s->n_records > 0 && l->records_done <= s->n_records)
-                out->cost_done += s->cost * l->records_done / s->n_records;
+            if (l->records > 0 && l->records_done <= l->records)
+                out->cost_done += l->cost * l->records_done / l->records;
         }
         out->workers += works;
     }

@@ -18,19 +18,18 @@ struct core_lease *core_lease_find(const struct core *c, const struct token *t)
 
 void core_lease_assign(struct core_lease *l, struct core_worker *w)
 {
-    const struct shard_image *s = &l->job->image->shard[l->token.shard];
-
     assert(l->worker == NULL);
     l->worker = w;
     w->n_leases++;
-    w->held_records += s->n_records;
-    w->held_cost += s->cost;
+    w->held_records += l->records;
+    w->held_cost += l->cost;
 }
 
 struct core_lease *core_lease_add(struct core *c, struct core_job *j,
                                   uint32_t shard, struct core_worker *w)
 {
     struct core_lease *l = xcalloc(1, sizeof *l);
+    struct shard_image *s = &j->image->shard[shard];
 
     l->key.job = j->image->id;
     l->key.shard = shard;
@@ -39,9 +38,11 @@ struct core_lease *core_lease_add(struct core *c, struct core_job *j,
     l->job = j;
     l->granting = true;
     l->deadline_ms = INT64_MAX; /* until it is durable */
+    l->records = shard_records_left(s);
+    l->cost = shard_cost_left(s);
     if (w != NULL)
         core_lease_assign(l, w);
-    j->image->shard[shard].state = SHARD_LEASED;
+    s->state = SHARD_LEASED;
     j->n_leased++;
     HASH_ADD(hh, c->lease, key, sizeof l->key, l);
     return l;
@@ -50,12 +51,10 @@ struct core_lease *core_lease_add(struct core *c, struct core_job *j,
 /* Take the lease out of every table. */
 static void unlink_lease(struct core *c, struct core_lease *l)
 {
-    const struct shard_image *s = &l->job->image->shard[l->token.shard];
-
     if (l->worker != NULL) {
         l->worker->n_leases--;
-        l->worker->held_records -= s->n_records;
-        l->worker->held_cost -= s->cost;
+        l->worker->held_records -= l->records;
+        l->worker->held_cost -= l->cost;
     }
     l->job->n_leased--;
     HASH_DEL(c->lease, l);

@@ -11,6 +11,26 @@ bool job_state_final(Skein__JobState state)
            || state == SKEIN__JOB_STATE__JOB_CORRUPT;
 }
 
+uint32_t shard_records_left(const struct shard_image *s)
+{
+    if (s->state == SHARD_DONE)
+        return 0;
+    return s->n_errors > 0 ? s->n_errors : s->n_records;
+}
+
+uint64_t shard_cost_left(const struct shard_image *s)
+{
+    uint32_t left = shard_records_left(s);
+
+    return left == s->n_records ? s->cost : s->cost * left / s->n_records;
+}
+
+uint8_t shard_state_at_end(const struct shard_image *s)
+{
+    return s->state == SHARD_DONE || s->n_errors > 0 ? SHARD_DONE
+                                                     : SHARD_CANCELLED;
+}
+
 void job_image_count(struct job_image *image)
 {
     bool in_prefix = true;
@@ -20,19 +40,16 @@ void job_image_count(struct job_image *image)
     image->shards_done = image->prefix = 0;
     for (uint32_t i = 0; i < image->n_shards; i++) {
         const struct shard_image *s = &image->shard[i];
+        bool done = s->state == SHARD_DONE;
 
-        if (s->state != SHARD_DONE) {
-            in_prefix = false;
-            continue;
-        }
-        image->answered += s->n_records;
-        image->failed += s->n_errors;
+        in_prefix = in_prefix && done;
+        image->answered += s->n_records - shard_records_left(s);
+        image->failed += done ? s->n_errors : 0;
         image->tokens_in += s->tokens_in;
         image->tokens_out += s->tokens_out;
-        image->cost_done += s->cost;
-        image->shards_done++;
-        if (in_prefix)
-            image->prefix++;
+        image->cost_done += s->cost - shard_cost_left(s);
+        image->shards_done += done;
+        image->prefix += in_prefix;
     }
 }
 

@@ -35,7 +35,9 @@ struct token {
     uint64_t nonce;
 };
 
-/* The durable row of one shard. */
+/* The durable row of one shard. One that is not done and yet has errors keeps
+ * the result of an earlier attempt: only those lines are to be tried again.
+ */
 struct shard_image {
     uint64_t nonce; /* of the last attempt */
     uint64_t epoch;
@@ -45,7 +47,7 @@ struct shard_image {
     uint64_t tokens_out;
     uint32_t attempt; /* 0: never leased */
     uint32_t n_records;
-    uint32_t n_errors; /* of a committed result */
+    uint32_t n_errors; /* of the result there is */
     uint8_t state;     /* enum shard_state */
     uint8_t crashes;
 };
@@ -82,6 +84,15 @@ struct job_image {
 
 /* Done, failed, cancelled, corrupt: nothing will happen to it any more. */
 bool job_state_final(Skein__JobState state);
+
+/* What the next attempt at a shard computes: records, and their estimated
+ * tokens. Of a done one: nothing.
+ */
+uint32_t shard_records_left(const struct shard_image *s);
+uint64_t shard_cost_left(const struct shard_image *s);
+
+/* The job has ended: what a shard that is not done becomes. */
+uint8_t shard_state_at_end(const struct shard_image *s);
 
 /* Recompute the counters from the shards. */
 void job_image_count(struct job_image *image);

@@ -24,6 +24,12 @@ void op_free(struct op *op)
     case OP_RESULT:
         buf_free(&op->result.blob);
         break;
+    case OP_CHANGE:
+        buf_free(&op->change.spec);
+        break;
+    case OP_RETRY:
+        job_image_free(op->retry.image);
+        break;
     case OP_READ:
         buf_free(&op->read.data);
         break;
@@ -36,6 +42,7 @@ void op_free(struct op *op)
         job_image_free(op->accept.image);
         break;
     case OP_STATE:
+    case OP_REMOVE:
     case OP_DISCARD:
     case OP_USAGE:
         break;

@@ -20,6 +20,9 @@ enum op_kind {
     OP_RELEASE, /* leases ended without a result: pending again */
     OP_RESULT,  /* a shard's result, if its token still holds */
     OP_STATE,   /* the job ends: done, failed, cancelled, corrupt */
+    OP_CHANGE,  /* hold, release, priority of a live job */
+    OP_RETRY,   /* an ended job lives again */
+    OP_REMOVE,  /* an ended job is forgotten */
     OP_READ,    /* part of a blob */
     OP_STAGE,   /* a shard of a job that is being submitted */
     OP_ACCEPT,  /* the submitted job is complete: from now on it exists */
@@ -32,7 +35,8 @@ enum op_status {
     OP_OK,
     OP_STALE,  /* the token does not hold the shard */
     OP_FAILED, /* nothing changed; err: ERR_AGAIN (disk full), ERR_CORRUPT,
-                * ERR_INVALID (a result that does not answer its input) */
+                * ERR_INVALID (a result that does not answer its input),
+                * ERR_NOT_FOUND (nothing to retry) */
 };
 
 struct op_usage {
@@ -67,12 +71,23 @@ struct op_result {
     uint64_t tokens_in;
     uint64_t tokens_out;
     uint32_t n_errors; /* out: counted in the blob */
+    bool merged;       /* out: the blob holds older answers as well */
 };
 
 struct op_state {
     Skein__JobState state;
     int64_t finished_unix_ms;
     char message[JOB_MESSAGE_MAX];
+};
+
+struct op_change {
+    Skein__OrderKind kind; /* HOLD, RELEASE or PRIORITY */
+    struct buf spec;       /* PRIORITY: the packed JobSpec from now on */
+};
+
+struct op_retry {
+    bool failed;             /* also the records that ended as an error */
+    struct job_image *image; /* out: as it is now, malloc'ed */
 };
 
 struct op_read {
@@ -119,6 +134,8 @@ struct op {
         struct op_grant release;
         struct op_result result;
         struct op_state state;
+        struct op_change change;
+        struct op_retry retry;
         struct op_read read;
         struct op_stage stage;
         struct op_accept accept;

@@ -229,6 +229,9 @@ static void on_stored(struct router *r, struct op *op)
     case OP_GRANT:
     case OP_RELEASE:
     case OP_STATE:
+    case OP_CHANGE:
+    case OP_RETRY:
+    case OP_REMOVE:
         step(r, &event);
         break;
     case OP_RESULT:
@@ -367,6 +370,7 @@ static int recover(struct router *r, struct err *err)
     const struct router_config *c = r->config;
     struct core_config config = {
         .epoch = r->epoch,
+        .last_job = store_last_removed(r->store),
         .beat_ms = c->beat_ms,
         .lease_ms = c->lease_ms,
         .lease_worker_ms = c->lease_worker_ms,

@@ -129,6 +129,25 @@ void spool_retract(const struct spool *s, uint64_t job)
     file_sync_dir(s->jobs, NULL);
 }
 
+int spool_remove(const struct spool *s, uint64_t job, struct err *err)
+{
+    static const char *const suffix[] = {"", "-wal"};
+    char *path = spool_job(s, job);
+    int ret = 0;
+
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix && ret == 0; i++) {
+        struct buf name = BUF_INIT;
+
+        buf_addf(&name, "%s%s", path, suffix[i]);
+        if (unlink(name.data) < 0 && errno != ENOENT)
+            ret = err_set(err, ERR_IO, "cannot remove %s: %s", name.data,
+                          strerror(errno));
+        buf_free(&name);
+    }
+    free(path);
+    return ret < 0 ? ret : file_sync_dir(s->jobs, err);
+}
+
 void spool_discard(const struct spool *s, uint64_t job)
 {
     char *path = spool_staged(s, job);

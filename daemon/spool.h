@@ -39,6 +39,9 @@ int spool_accept(const struct spool *s, uint64_t job, struct err *err);
 /* Take back what spool_accept() did: the job was not promised to anyone. */
 void spool_retract(const struct spool *s, uint64_t job);
 
+/* Delete jobs/ID.db and its log, durably; a missing one is success. */
+int spool_remove(const struct spool *s, uint64_t job, struct err *err);
+
 /* Remove what there is of a staged job. */
 void spool_discard(const struct spool *s, uint64_t job);
 

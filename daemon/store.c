@@ -13,7 +13,11 @@ enum stmt {
     STMT_EPOCH_READ,
     STMT_INDEX_READ,
     STMT_INDEX_PUT,
-    STMT_INDEX_CORRUPT,
+    STMT_INDEX_STATE,
+    STMT_INDEX_DELETE,
+    STMT_REMOVED_TABLE,
+    STMT_REMOVED_PUT,
+    STMT_REMOVED_READ,
     STMT_COUNT,
 };
 
@@ -28,12 +32,41 @@ static const struct db_sql sql[STMT_COUNT] = {
     [STMT_INDEX_PUT] = {"write the registry",
                         "INSERT OR REPLACE INTO job VALUES (" JOB_VALUES
                         ",?15,?16,?17,?18,?19,?20,?21)"},
-    [STMT_INDEX_CORRUPT] = {"mark a job corrupt",
-                            "UPDATE job SET state = ?2, message = ?3"
-                            " WHERE id = ?1"},
+    [STMT_INDEX_STATE] = {"write a job's state",
+                          "UPDATE job SET state = ?2, message = ?3"
+                          " WHERE id = ?1"},
+    [STMT_INDEX_DELETE] = {"remove a job", "DELETE FROM job WHERE id = ?1"},
+    /* Not in the schema, so that spools from before it get it too. */
+    [STMT_REMOVED_TABLE] = {"add the table of removed jobs",
+                            "CREATE TABLE IF NOT EXISTS removed ("
+                            " one INTEGER PRIMARY KEY CHECK (one = 1),"
+                            " last INTEGER NOT NULL) STRICT"},
+    [STMT_REMOVED_PUT] = {"remember a removed job",
+                          "INSERT INTO removed VALUES (1, ?1) ON CONFLICT (one)"
+                          " DO UPDATE SET last = max(last, excluded.last)"},
+    [STMT_REMOVED_READ] = {"read the removed jobs", "SELECT last FROM removed"},
 };
 
 /* ---- registry ------------------------------------------------------------ */
+
+static int read_removed(struct store *s, struct err *err)
+{
+    sqlite3_stmt *q;
+    int rc;
+
+    if (db_run(&s->registry, STMT_REMOVED_TABLE, err) < 0)
+        return -1;
+    q = db_stmt(&s->registry, STMT_REMOVED_READ, err);
+    if (q == NULL)
+        return -1;
+    rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW)
+        s->last_removed = (uint64_t)sqlite3_column_int64(q, 0);
+    sqlite3_reset(q);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE
+               ? 0
+               : db_error(&s->registry, STMT_REMOVED_READ, err);
+}
 
 struct store *store_open(const struct spool *spool, uint64_t *epoch,
                          struct err *err)
@@ -46,6 +79,7 @@ struct store *store_open(const struct spool *spool, uint64_t *epoch,
     pthread_mutex_init(&s->lock, NULL);
     if (db_open(&s->registry, path, sql, schema_registry_sql, DB_LIVE, err) < 0
         || db_run(&s->registry, STMT_EPOCH_RAISE, err) < 0
+        || read_removed(s, err) < 0
         || file_sync_dir(spool_path(spool), err) < 0)
         goto fail;
     q = db_stmt(&s->registry, STMT_EPOCH_READ, err);
@@ -97,22 +131,76 @@ int store_index_put(struct store *s, const struct job_image *i, struct err *err)
     return ret < 0 ? -1 : 0;
 }
 
-int store_mark_corrupt(struct store *s, uint64_t job, const char *why,
-                       struct err *err)
+int store_index_state(struct store *s, uint64_t job, Skein__JobState state,
+                      const char *message, struct err *err)
 {
     sqlite3_stmt *q;
     int ret = -1;
 
     pthread_mutex_lock(&s->lock);
-    q = db_stmt(&s->registry, STMT_INDEX_CORRUPT, err);
+    q = db_stmt(&s->registry, STMT_INDEX_STATE, err);
     if (q != NULL) {
         sqlite3_bind_int64(q, 1, (int64_t)job);
-        sqlite3_bind_int(q, 2, SKEIN__JOB_STATE__JOB_CORRUPT);
-        sqlite3_bind_text(q, 3, why, -1, SQLITE_STATIC);
-        ret = db_run(&s->registry, STMT_INDEX_CORRUPT, err);
+        sqlite3_bind_int(q, 2, (int)state);
+        sqlite3_bind_text(q, 3, message, -1, SQLITE_STATIC);
+        ret = db_run(&s->registry, STMT_INDEX_STATE, err);
     }
     pthread_mutex_unlock(&s->lock);
     return ret < 0 ? -1 : 0;
+}
+
+int store_mark_corrupt(struct store *s, uint64_t job, const char *why,
+                       struct err *err)
+{
+    return store_index_state(s, job, SKEIN__JOB_STATE__JOB_CORRUPT, why, err);
+}
+
+uint64_t store_last_removed(const struct store *s)
+{
+    return s->last_removed;
+}
+
+static int run_with_id(struct store *s, int which, uint64_t job,
+                       struct err *err)
+{
+    sqlite3_stmt *q = db_stmt(&s->registry, which, err);
+
+    if (q == NULL)
+        return -1;
+    sqlite3_bind_int64(q, 1, (int64_t)job);
+    return db_run(&s->registry, which, err) < 0 ? -1 : 0;
+}
+
+static int index_delete(struct store *s, uint64_t job, struct err *err)
+{
+    int ret;
+
+    pthread_mutex_lock(&s->lock);
+    ret = db_begin(&s->registry, err);
+    if (ret == 0
+        && (run_with_id(s, STMT_REMOVED_PUT, job, err) < 0
+            || run_with_id(s, STMT_INDEX_DELETE, job, err) < 0
+            || db_commit(&s->registry, err) < 0)) {
+        db_rollback(&s->registry);
+        ret = -1;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return ret;
+}
+
+int store_remove(struct store *s, uint64_t job, struct err *err)
+{
+    struct err why;
+
+    if (index_delete(s, job, &why) == 0)
+        return spool_remove(s->spool, job, err);
+    if (why.code != ERR_AGAIN)
+        return err_set(err, why.code, "%s", why.text);
+    /* The disk is full, and this is how to make room: the file goes first. If
+     * it ends here the next start finds a row without a file. */
+    if (spool_remove(s->spool, job, err) < 0)
+        return -1;
+    return index_delete(s, job, err);
 }
 
 /* All rows of the registry, malloc'ed into *out. Returns their number. */
@@ -162,13 +250,14 @@ void store_usage(const struct store *s, uint64_t *used, uint64_t *avail)
 
 /* An accepted file decides over its row; `row` is NULL when there is none. */
 static int recover_file(struct store *s, uint64_t id, struct job_image *row,
-                        struct job_image *out, struct err *err)
+                        bool have_file, struct job_image *out, struct err *err)
 {
     struct store_job *j;
     struct err why;
     int ret;
 
-    if (row != NULL && job_state_final(row->state)) {
+    if (row != NULL && job_state_final(row->state)
+        && (have_file || row->state == SKEIN__JOB_STATE__JOB_CORRUPT)) {
         *out = *row;
         row->spec = BUF_INIT;
         return 0;
@@ -211,15 +300,17 @@ int store_recover(struct store *s,
     for (int r = 0, f = 0; ret == 0 && (r < n_rows || f < n_ids);) {
         bool have_row = r < n_rows && (f == n_ids || row[r].id <= id[f]);
         uint64_t job = have_row ? row[r].id : id[f];
+        bool have_file = f < n_ids && id[f] == job;
         struct job_image *image = xcalloc(1, sizeof *image);
 
-        ret = recover_file(s, job, have_row ? &row[r] : NULL, image, err);
+        ret = recover_file(s, job, have_row ? &row[r] : NULL, have_file, image,
+                           err);
         if (ret == 0)
             each(arg, image);
         else
             job_image_free(image);
         r += have_row;
-        f += f < n_ids && id[f] == job;
+        f += have_file;
     }
     for (int r = 0; r < n_rows; r++)
         job_image_clear(&row[r]);

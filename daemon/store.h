@@ -46,7 +46,8 @@ void store_job_close(struct store_job *j); /* NULL is allowed */
 /* Read the job and its shards. ERR_CORRUPT when they contradict themselves. */
 int store_job_load(struct store_job *j, struct job_image *out, struct err *err);
 
-/* Run op[0..n-1] (GRANT, RELEASE, RESULT, STATE; those still OP_PENDING) in one
+/* Run op[0..n-1] (GRANT, RELEASE, RESULT, STATE, CHANGE; those still
+ * OP_PENDING) in one
  * transaction and fill in what came of each. When the transaction cannot be
  * made, all are OP_FAILED and nothing changed.
  * Returns 0; or -1 when a COMMIT failed and its outcome is unknown: the caller
@@ -60,6 +61,30 @@ int store_job_apply(struct store_job *j, struct op *const *op, size_t n,
  */
 int store_job_blob(struct store_job *j, uint32_t shard, Skein__BlobKind kind,
                    struct buf *out, uint8_t hash[HASH_BYTES], struct err *err);
+
+/* What a worker reads of a shard: BLOB_INPUT, or BLOB_RETRY of one that keeps
+ * the result of an earlier attempt. -1: the errors of store_job_blob().
+ */
+int store_job_input_kind(struct store_job *j, uint32_t shard, struct err *err);
+
+/* Is the shard's result that of this very token? 1, 0 or -1. */
+int store_job_won(struct store_job *j, const struct token *t, struct err *err);
+
+/* Make an ended job live again: shards without a result are pending, with
+ * `failed` also those with errors, whose results are kept. *out is the job as
+ * it is then. ERR_NOT_FOUND: there is nothing to do; ERR_AGAIN: nothing has
+ * changed; ERR_IO: the outcome is unknown, the caller must end the process.
+ */
+int store_job_retry(struct store_job *j, bool failed, struct job_image *out,
+                    struct err *err);
+
+/* Forget a job, whose file must be closed: the row goes first, so that a job
+ * whose removal was interrupted is there as a whole. Its number stays used.
+ */
+int store_remove(struct store *s, uint64_t job, struct err *err);
+
+/* The highest number of a removed job, or 0. */
+uint64_t store_last_removed(const struct store *s);
 
 /* Record in the registry alone that a job's file cannot be trusted. */
 int store_mark_corrupt(struct store *s, uint64_t job, const char *why,

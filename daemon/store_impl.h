@@ -18,6 +18,7 @@ struct store {
     const struct spool *spool;
     pthread_mutex_t lock; /* of the registry */
     struct db registry;
+    uint64_t last_removed;
 };
 
 struct store_job {
@@ -33,5 +34,8 @@ int store_read_job(sqlite3_stmt *q, struct job_image *out, struct err *err);
 /* store.c: the registry's row becomes `image`. */
 int store_index_put(struct store *s, const struct job_image *image,
                     struct err *err);
+/* ... says this state. */
+int store_index_state(struct store *s, uint64_t job, Skein__JobState state,
+                      const char *message, struct err *err);
 
 #endif /* DAEMON_STORE_IMPL_H */

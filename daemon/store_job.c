@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/retry.h"
 #include "daemon/schema.h"
 #include "daemon/store.h"
 #include "daemon/store_impl.h"
@@ -14,14 +15,20 @@ enum stmt {
     STMT_JOB_PUT,
     STMT_JOB_START,
     STMT_JOB_END,
+    STMT_JOB_HOLD,
+    STMT_JOB_SPEC,
+    STMT_JOB_RETRY,
     STMT_SHARDS_READ,
     STMT_SHARD_PUT,
     STMT_SHARD_GRANT,
     STMT_SHARD_RELEASE,
     STMT_SHARD_RESULT,
     STMT_SHARD_WON,
-    STMT_SHARDS_CANCEL,
+    STMT_SHARDS_END,
+    STMT_SHARDS_RETRY,
+    STMT_SHARD_INPUT,
     STMT_BLOB_PUT,
+    STMT_BLOB_DROP,
     STMT_BLOB_HASH,
     STMT_BLOB_READ,
     STMT_COUNT,
@@ -37,6 +44,17 @@ static const struct db_sql sql[STMT_COUNT] = {
     [STMT_JOB_END] = {"end the job",
                       "UPDATE job SET state = ?1, finished_unix_ms = ?2,"
                       " message = ?3"},
+    [STMT_JOB_HOLD] = {"hold or release the job",
+                       "UPDATE job SET state = CASE WHEN ?1 THEN 5"
+                       " WHEN started_unix_ms = 0 THEN 0 ELSE 1 END"},
+    [STMT_JOB_SPEC] = {"change the job's spec", "UPDATE job SET spec = ?1"},
+    /* The fingerprint binds as long as an answer made with it is kept. */
+    [STMT_JOB_RETRY] = {"begin the job again",
+                        "UPDATE job SET state = 0, started_unix_ms = 0,"
+                        " finished_unix_ms = 0, message = '', fingerprint ="
+                        " CASE WHEN EXISTS (SELECT 1 FROM shard WHERE"
+                        " n_errors < n_records AND (state = 2 OR n_errors > 0)"
+                        ") THEN fingerprint END"},
     [STMT_SHARDS_READ] = {"read the shards",
                           "SELECT shard, n_records, cost, state, attempt,"
                           " nonce, epoch, crash_count, n_errors, tokens_in,"
@@ -55,16 +73,27 @@ static const struct db_sql sql[STMT_COUNT] = {
                             " AND nonce = ?3 AND epoch = ?4"},
     [STMT_SHARD_RESULT] = {"store a result",
                            "UPDATE shard SET state = 2, n_errors = ?5,"
-                           " tokens_in = ?6, tokens_out = ?7"
+                           " tokens_in = tokens_in + ?6,"
+                           " tokens_out = tokens_out + ?7"
                            " WHERE shard = ?1 AND state = 1 AND attempt = ?2"
                            " AND nonce = ?3 AND epoch = ?4"},
     [STMT_SHARD_WON] = {"look up a result",
                         "SELECT 1 FROM shard WHERE shard = ?1 AND state = 2"
                         " AND attempt = ?2 AND nonce = ?3 AND epoch = ?4"},
-    [STMT_SHARDS_CANCEL] = {"cancel the shards",
-                            "UPDATE shard SET state = 3 WHERE state IN (0, 1)"},
+    /* shard_state_at_end() of daemon/job.c */
+    [STMT_SHARDS_END] = {"end the shards",
+                         "UPDATE shard SET state = CASE WHEN n_errors > 0"
+                         " THEN 2 ELSE 3 END WHERE state IN (0, 1)"},
+    [STMT_SHARDS_RETRY] = {"try shards again",
+                           "UPDATE shard SET state = 0, crash_count = 0"
+                           " WHERE state = 3"
+                           " OR (?1 AND state = 2 AND n_errors > 0)"},
+    [STMT_SHARD_INPUT] = {"look up a shard",
+                          "SELECT state <> 2 AND n_errors > 0 FROM shard"
+                          " WHERE shard = ?1"},
     [STMT_BLOB_PUT] = {"write a blob",
                        "INSERT OR REPLACE INTO blob VALUES (?1,?2,?3,?4,?5)"},
+    [STMT_BLOB_DROP] = {"drop a blob", "DELETE FROM blob WHERE id = ?1"},
     [STMT_BLOB_HASH] = {"read a blob's hash",
                         "SELECT size, blake2b FROM blob WHERE id = ?1"},
     [STMT_BLOB_READ] = {"read a blob",
@@ -231,6 +260,29 @@ int store_job_blob(struct store_job *j, uint32_t shard, Skein__BlobKind kind,
     return ret;
 }
 
+int store_job_input_kind(struct store_job *j, uint32_t shard, struct err *err)
+{
+    sqlite3_stmt *q = db_stmt(&j->db, STMT_SHARD_INPUT, err);
+    int ret;
+
+    if (q == NULL)
+        return -1;
+    sqlite3_bind_int64(q, 1, shard);
+    switch (sqlite3_step(q)) {
+    case SQLITE_ROW:
+        ret = sqlite3_column_int(q, 0) ? SKEIN__BLOB_KIND__BLOB_RETRY
+                                       : SKEIN__BLOB_KIND__BLOB_INPUT;
+        break;
+    case SQLITE_DONE:
+        ret = err_set(err, ERR_CORRUPT, "there is no shard %" PRIu32, shard);
+        break;
+    default:
+        ret = db_error(&j->db, STMT_SHARD_INPUT, err);
+    }
+    sqlite3_reset(q);
+    return ret;
+}
+
 /* ---- operations, inside a transaction ------------------------------------ */
 
 static void bind_token(sqlite3_stmt *q, const struct token *t)
@@ -239,6 +291,76 @@ static void bind_token(sqlite3_stmt *q, const struct token *t)
     sqlite3_bind_int64(q, 2, t->attempt);
     sqlite3_bind_int64(q, 3, (int64_t)t->nonce);
     sqlite3_bind_int64(q, 4, (int64_t)t->epoch);
+}
+
+/* Size and hash of a blob. 1, 0 (there is none) or -1. */
+static int blob_hash(struct store_job *j, uint32_t shard, int kind,
+                     uint64_t *size, uint8_t hash[HASH_BYTES], struct err *err)
+{
+    sqlite3_stmt *q = db_stmt(&j->db, STMT_BLOB_HASH, err);
+    int ret;
+
+    if (q == NULL)
+        return -1;
+    sqlite3_bind_int64(q, 1, (int64_t)shard * 4 + kind);
+    switch (sqlite3_step(q)) {
+    case SQLITE_ROW:
+        *size = (uint64_t)sqlite3_column_int64(q, 0);
+        ret = db_column_bytes(q, 1, hash, HASH_BYTES) == 0;
+        break;
+    case SQLITE_DONE:
+        ret = 0;
+        break;
+    default:
+        ret = db_error(&j->db, STMT_BLOB_HASH, err);
+    }
+    sqlite3_reset(q);
+    return ret;
+}
+
+/* Make the BLOB_RETRY of a shard whose failed lines are to be tried again. It
+ * stays right until a new result is stored, and that deletes it.
+ */
+static int make_retry(struct store_job *j, uint32_t shard, struct err *err)
+{
+    struct buf input = BUF_INIT, result = BUF_INIT, out = BUF_INIT;
+    uint8_t hash[HASH_BYTES];
+    int ret = -1;
+
+    if (store_job_blob(j, shard, SKEIN__BLOB_KIND__BLOB_INPUT, &input, hash,
+                       err)
+            == 0
+        && store_job_blob(j, shard, SKEIN__BLOB_KIND__BLOB_RESULT, &result,
+                          hash, err)
+               == 0
+        && retry_input(&input, &result, &out, err) == 0) {
+        hash_bytes(out.data, out.len, hash);
+        ret = blob_put(j, shard, SKEIN__BLOB_KIND__BLOB_RETRY, &out, hash, err);
+    }
+    buf_free(&input);
+    buf_free(&result);
+    buf_free(&out);
+    return ret;
+}
+
+/* What the lease's worker will read. */
+static int grant_input(struct store_job *j, struct op_lease *l, struct err *err)
+{
+    uint32_t shard = l->token.shard;
+    int kind = store_job_input_kind(j, shard, err);
+    int found = kind < 0 ? -1
+                         : blob_hash(j, shard, kind, &l->input_bytes,
+                                     l->input_hash, err);
+
+    if (found == 0 && kind == SKEIN__BLOB_KIND__BLOB_RETRY) {
+        if (make_retry(j, shard, err) < 0)
+            return -1;
+        found = blob_hash(j, shard, kind, &l->input_bytes, l->input_hash, err);
+    }
+    if (found == 0)
+        return err_set(err, ERR_CORRUPT, "shard %" PRIu32 " has no input",
+                       shard);
+    return found < 0 ? -1 : 0;
 }
 
 static int grant_one(struct store_job *j, struct op_lease *l, struct err *err)
@@ -256,21 +378,10 @@ static int grant_one(struct store_job *j, struct op_lease *l, struct err *err)
         l->status = OP_STALE;
         return changed;
     }
-    q = db_stmt(&j->db, STMT_BLOB_HASH, err);
-    if (q == NULL)
+    if (grant_input(j, l, err) < 0)
         return -1;
-    sqlite3_bind_int64(q, 1, (int64_t)l->token.shard * 4);
-    if (sqlite3_step(q) == SQLITE_ROW
-        && db_column_bytes(q, 1, l->input_hash, HASH_BYTES) == 0) {
-        l->input_bytes = (uint64_t)sqlite3_column_int64(q, 0);
-        l->status = OP_OK;
-        changed = 0;
-    } else {
-        changed = err_set(err, ERR_CORRUPT, "shard %" PRIu32 " has no input",
-                          l->token.shard);
-    }
-    sqlite3_reset(q);
-    return changed;
+    l->status = OP_OK;
+    return 0;
 }
 
 static int apply_grant(struct store_job *j, struct op *op, struct err *err)
@@ -311,9 +422,7 @@ static int apply_release(struct store_job *j, struct op *op, struct err *err)
     return 0;
 }
 
-/* Has this very token won already? */
-static int result_is_stored(struct store_job *j, const struct token *t,
-                            struct err *err)
+int store_job_won(struct store_job *j, const struct token *t, struct err *err)
 {
     sqlite3_stmt *q = db_stmt(&j->db, STMT_SHARD_WON, err);
     int rc;
@@ -326,6 +435,16 @@ static int result_is_stored(struct store_job *j, const struct token *t,
     if (rc == SQLITE_ROW || rc == SQLITE_DONE)
         return rc == SQLITE_ROW;
     return db_error(&j->db, STMT_SHARD_WON, err);
+}
+
+static int drop_retry(struct store_job *j, uint32_t shard, struct err *err)
+{
+    sqlite3_stmt *q = db_stmt(&j->db, STMT_BLOB_DROP, err);
+
+    if (q == NULL)
+        return -1;
+    sqlite3_bind_int64(q, 1, (int64_t)shard * 4 + SKEIN__BLOB_KIND__BLOB_RETRY);
+    return db_run(&j->db, STMT_BLOB_DROP, err) < 0 ? -1 : 0;
 }
 
 static int apply_result(struct store_job *j, struct op *op, struct err *err)
@@ -344,12 +463,14 @@ static int apply_result(struct store_job *j, struct op *op, struct err *err)
     if (changed < 0)
         return -1;
     if (changed == 0) {
-        int stored = result_is_stored(j, &r->token, err);
+        int stored = store_job_won(j, &r->token, err);
 
         op->status = stored == 1 ? OP_OK : OP_STALE;
         return stored < 0 ? -1 : 0;
     }
     op->status = OP_OK;
+    if (r->merged && drop_retry(j, r->token.shard, err) < 0)
+        return -1;
     return blob_put(j, r->token.shard, SKEIN__BLOB_KIND__BLOB_RESULT, &r->blob,
                     r->hash, err);
 }
@@ -364,7 +485,26 @@ static int apply_state(struct store_job *j, struct op *op, struct err *err)
     sqlite3_bind_int64(q, 2, op->state.finished_unix_ms);
     sqlite3_bind_text(q, 3, op->state.message, -1, SQLITE_STATIC);
     if (db_run(&j->db, STMT_JOB_END, err) < 0
-        || db_run(&j->db, STMT_SHARDS_CANCEL, err) < 0)
+        || db_run(&j->db, STMT_SHARDS_END, err) < 0)
+        return -1;
+    op->status = OP_OK;
+    return 0;
+}
+
+static int apply_change(struct store_job *j, struct op *op, struct err *err)
+{
+    const struct op_change *c = &op->change;
+    bool spec = c->kind == SKEIN__ORDER_KIND__ORDER_PRIORITY;
+    int which = spec ? STMT_JOB_SPEC : STMT_JOB_HOLD;
+    sqlite3_stmt *q = db_stmt(&j->db, which, err);
+
+    if (q == NULL)
+        return -1;
+    if (spec)
+        db_bind_bytes(q, 1, c->spec.data, c->spec.len);
+    else
+        sqlite3_bind_int(q, 1, c->kind == SKEIN__ORDER_KIND__ORDER_HOLD);
+    if (db_run(&j->db, which, err) < 0)
         return -1;
     op->status = OP_OK;
     return 0;
@@ -381,6 +521,8 @@ static int apply_one(struct store_job *j, struct op *op, struct err *err)
         return apply_result(j, op, err);
     case OP_STATE:
         return apply_state(j, op, err);
+    case OP_CHANGE:
+        return apply_change(j, op, err);
     default:
         assert(false && "an operation that does not write");
         return -1;
@@ -436,6 +578,46 @@ fail:
             op[i]->err = cause;
         }
     }
+    return 0;
+}
+
+/* ---- an ended job lives again -------------------------------------------- */
+
+static int retry_rows(struct store_job *j, bool failed, struct err *err)
+{
+    sqlite3_stmt *q = db_stmt(&j->db, STMT_SHARDS_RETRY, err);
+    int changed;
+
+    if (q == NULL)
+        return -1;
+    sqlite3_bind_int(q, 1, failed);
+    changed = db_run(&j->db, STMT_SHARDS_RETRY, err);
+    if (changed == 0)
+        return err_set(err, ERR_NOT_FOUND, "%s",
+                       failed ? "every record was answered without an error"
+                              : "every record was answered");
+    return changed < 0 ? -1 : db_run(&j->db, STMT_JOB_RETRY, err);
+}
+
+int store_job_retry(struct store_job *j, bool failed, struct job_image *out,
+                    struct err *err)
+{
+    struct job_image image = {0};
+
+    if (db_begin(&j->db, err) < 0)
+        return -1;
+    /* The registry first: a start believes it of ended jobs, and asks the file
+     * of the others. */
+    if (retry_rows(j, failed, err) < 0 || store_job_load(j, &image, err) < 0
+        || store_index_state(j->store, j->id, SKEIN__JOB_STATE__JOB_QUEUED, "",
+                             err)
+               < 0
+        || db_commit(&j->db, err) < 0) {
+        db_rollback(&j->db);
+        job_image_clear(&image);
+        return -1;
+    }
+    *out = image;
     return 0;
 }
 

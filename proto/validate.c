@@ -124,6 +124,7 @@ static const struct rules all_rules[] = {
     {&skein__jobs__descriptor, {{"job", 0, JOBS_PER_REPLY_MAX, 0}}},
     {&skein__cancel__descriptor,
      {{"job", 1, ANY, 0}, {"reason", 0, TEXT_BYTES_MAX, 0}}},
+    {&skein__order__descriptor, {{"job", 1, ANY, 0}}},
     {&skein__worker_info__descriptor,
      {{"name", 1, NAME_BYTES_MAX, 0},
       {"host", 0, NAME_BYTES_MAX, 0},

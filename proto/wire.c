@@ -50,6 +50,7 @@ static const struct wire_row {
     {WIRE_WORKERS, "WORKERS", &skein__workers__descriptor},
     {WIRE_SERVER_QUERY, "SERVER_QUERY", &skein__server_query__descriptor},
     {WIRE_SERVER, "SERVER", &skein__server_info__descriptor},
+    {WIRE_ORDER, "ORDER", &skein__order__descriptor},
 };
 
 static const struct wire_row *row_of(unsigned type)

@@ -52,6 +52,7 @@ enum wire_type {
     WIRE_WORKERS = 45,
     WIRE_SERVER_QUERY = 46,
     WIRE_SERVER = 47,
+    WIRE_ORDER = 48,
 };
 
 /* A decoded message; `any` is the struct that belongs to `type`. */
@@ -82,6 +83,7 @@ struct wire_msg {
         Skein__JobsQuery *jobs_query;
         Skein__Jobs *jobs;
         Skein__Cancel *cancel;
+        Skein__Order *order;
         Skein__WorkersQuery *workers_query;
         Skein__Workers *workers;
         Skein__ServerQuery *server_query;

@@ -4,9 +4,11 @@
  * Usage: check_core_sim [SEEDS [FIRST]]      a failure names its seed:
  *        WORLD_LOG=1 check_core_sim 1 SEED   shows what happened
  *
- * Held at every moment: a GRANT's token is on disk, a COMMITTED's result is on
- * disk and of that token, no shard is stored twice. Held at the end, some time
- * after the last fault: every job has ended, and ended as it should.
+ * Held at every moment: a GRANT's token is on disk and its job not held there, a
+ * COMMITTED's result is on disk and of that token, no shard is stored twice
+ * without a retry. Held at the end, some time after the last fault: every job
+ * has ended as it should or was removed, and the core says of it what the disk
+ * does.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@
 
 #define WORKERS 4
 #define JOBS 3
+#define CLIENT 10000 /* peer */
 #define FLIGHT_MAX 4096
 #define HOLD_MAX 64
 #define FAULTS_MS 60000 /* faults happen until then */
@@ -75,6 +78,7 @@ struct sim {
     size_t n_gone;
     int lose_percent, repeat_percent, crash_percent;
     bool cancels;
+    bool orders;
     const char *broken; /* the invariant that does not hold */
 };
 
@@ -153,7 +157,29 @@ static void check_sent(struct sim *s, const struct wire_msg *m)
         if (row == NULL || row->state != SHARD_LEASED || row->nonce != t.nonce
             || row->attempt != t.attempt || row->epoch != t.epoch)
             s->broken = "GRANT was sent for a token that is not on disk";
+        else if (j->image.state == SKEIN__JOB_STATE__JOB_HELD)
+            s->broken = "GRANT was sent for a job that is held";
     }
+}
+
+/* What a client is told of a job is what the disk says. */
+static void check_told(struct sim *s, const Skein__JobInfo *told)
+{
+    const struct world_job *j = model_job(s, told->job);
+    struct job_image disk;
+
+    if (j == NULL || j->removed) {
+        s->broken = "a removed job is listed";
+        return;
+    }
+    disk = j->image;
+    job_image_count(&disk);
+    if (told->state != disk.state || told->answered != disk.answered
+        || told->failed != disk.failed || told->prefix != disk.prefix
+        || told->shards_done != disk.shards_done
+        || told->tokens_in != disk.tokens_in
+        || told->cost_done != disk.cost_done)
+        s->broken = "a job is not shown as it is on disk";
 }
 
 static void add_drops(struct flight *f, Skein__Token **drop, size_t n)
@@ -169,6 +195,10 @@ static void on_send(struct world *w, uint64_t peer, const struct wire_msg *m)
 
     check_sent(s, m);
     switch (m->type) {
+    case WIRE_JOBS:
+        for (size_t i = 0; peer == CLIENT + 1 && i < m->jobs->n_job; i++)
+            check_told(s, m->jobs->job[i]);
+        return;
     case WIRE_WELCOME:
         f.epoch = m->welcome->epoch;
         f.lease_ms = m->welcome->lease_ms;
@@ -375,10 +405,46 @@ static void coordinator_dies(struct sim *s)
     s->n_gone = 0;
 }
 
+static void order(struct sim *s, uint64_t job, Skein__OrderKind kind)
+{
+    Skein__Order q = SKEIN__ORDER__INIT;
+
+    q.job = job;
+    q.kind = kind;
+    q.priority = (int32_t)rnd(s, 3);
+    q.failed = chance(s, 70);
+    world_order(&s->w, CLIENT, &q);
+}
+
+static void any_order(struct sim *s)
+{
+    uint64_t job = 1 + rnd(s, JOBS);
+    Skein__OrderKind kind = (Skein__OrderKind)rnd(s, 5);
+
+    /* Rarely, so that there is something left. */
+    if (kind == SKEIN__ORDER_KIND__ORDER_REMOVE && !chance(s, 20))
+        kind = SKEIN__ORDER_KIND__ORDER_RETRY;
+    order(s, job, kind);
+}
+
+/* What is held when the faults are over would never end. */
+static void release_held(struct sim *s)
+{
+    for (size_t i = 0; i < s->w.n_job; i++) {
+        if (s->w.job[i].image.state == SKEIN__JOB_STATE__JOB_HELD)
+            order(s, s->w.job[i].image.id, SKEIN__ORDER_KIND__ORDER_RELEASE);
+    }
+}
+
 static void fault(struct sim *s)
 {
     struct sim_worker *v = &s->worker[rnd(s, WORKERS)];
 
+    if (s->orders && chance(s, 50)) {
+        for (uint64_t n = 1 + rnd(s, 3); n > 0; n--)
+            any_order(s);
+        return;
+    }
     switch (rnd(s, 6)) {
     case 0:
         coordinator_dies(s);
@@ -396,7 +462,7 @@ static void fault(struct sim *s)
         break;
     default:
         if (s->cancels && chance(s, 20))
-            world_cancel(&s->w, 10000, 1 + rnd(s, JOBS));
+            world_cancel(&s->w, CLIENT, 1 + rnd(s, JOBS));
         else
             s->w.fail = s->w.fail == ERR_NONE ? ERR_AGAIN : ERR_NONE;
     }
@@ -465,7 +531,8 @@ static bool all_ended(const struct sim *s)
         if (!job_state_final(s->w.job[i].image.state))
             return false;
     }
-    return true;
+    /* With orders a job that has ended may live again. */
+    return !s->orders || (!faulty(s) && s->w.first == NULL);
 }
 
 static void check_disk(struct sim *s, bool at_end)
@@ -475,7 +542,7 @@ static void check_disk(struct sim *s, bool at_end)
         uint32_t done = 0, crashed = 0;
 
         for (uint32_t k = 0; k < j->image.n_shards; k++) {
-            if (j->commits[k] > 1)
+            if (j->commits[k] > 1 + j->retries[k])
                 s->broken = "a shard was stored twice";
             done += j->image.shard[k].state == SHARD_DONE;
             crashed += j->image.shard[k].crashes >= CORE_CRASHES_MAX;
@@ -488,6 +555,16 @@ static void check_disk(struct sim *s, bool at_end)
         if (at_end && !job_state_final(j->image.state))
             s->broken = "a job did not end";
     }
+}
+
+static void check_end(struct sim *s)
+{
+    Skein__JobsQuery all = SKEIN__JOBS_QUERY__INIT;
+
+    check_disk(s, true);
+    all.finished = true;
+    if (s->w.first == NULL && s->broken == NULL)
+        world_message(&s->w, CLIENT + 1, WIRE_JOBS_QUERY, &all.base);
 }
 
 static void setup(struct sim *s, uint64_t seed)
@@ -505,6 +582,7 @@ static void setup(struct sim *s, uint64_t seed)
     s->repeat_percent = (int)rnd(s, 20);
     s->crash_percent = (int)rnd(s, 10);
     s->cancels = chance(s, 30);
+    s->orders = chance(s, 50);
     s->fault_ms = WORLD_EPOCH_MS;
     for (int i = 0; i < WORKERS; i++)
         s->worker[i].alive_ms = WORLD_EPOCH_MS + (int64_t)rnd(s, 3000);
@@ -515,8 +593,10 @@ static void setup(struct sim *s, uint64_t seed)
 static void advance(struct sim *s)
 {
     s->w.now_ms = next_ms(s);
-    if (!faulty(s))
+    if (!faulty(s)) {
         s->w.fail = ERR_NONE;
+        release_held(s);
+    }
     if (faulty(s) && s->w.now_ms >= s->fault_ms) {
         fault(s);
         s->fault_ms = s->w.now_ms + 500 + (int64_t)rnd(s, 8000);
@@ -539,7 +619,7 @@ static const char *run(struct sim *s, uint64_t seed)
            && s->w.now_ms < WORLD_EPOCH_MS + END_MS)
         advance(s);
     if (s->broken == NULL)
-        check_disk(s, true);
+        check_end(s);
     world_free(&s->w);
     return s->broken;
 }

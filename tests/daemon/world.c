@@ -114,6 +114,7 @@ void world_free(struct world *w)
         job_image_clear(&w->job[i].image);
         free(w->job[i].winner);
         free(w->job[i].commits);
+        free(w->job[i].retries);
     }
 }
 
@@ -136,8 +137,18 @@ void world_restart(struct world *w)
     drop_ops(w);
     w->config.epoch++;
     w->core = core_create(&w->config);
-    for (size_t i = 0; i < w->n_job; i++)
-        core_load(w->core, copy_image(&w->job[i].image), w->now_ms);
+    for (size_t i = 0; i < w->n_job; i++) {
+        struct job_image *image;
+
+        if (w->job[i].removed)
+            continue;
+        image = copy_image(&w->job[i].image);
+        if (job_state_final(image->state)) { /* read from the registry */
+            free(image->shard);
+            image->shard = NULL;
+        }
+        core_load(w->core, image, w->now_ms);
+    }
 }
 
 void world_step(struct world *w, const struct core_event *e)
@@ -237,9 +248,9 @@ static void run_result(struct world_job *j, struct op *op)
     if (s->state == SHARD_DONE)
         return;
     s->state = SHARD_DONE;
-    s->n_errors = op->result.n_errors = 1;
-    s->tokens_in = op->result.tokens_in;
-    s->tokens_out = op->result.tokens_out;
+    s->n_errors = op->result.n_errors = s->n_errors == 0;
+    s->tokens_in += op->result.tokens_in;
+    s->tokens_out += op->result.tokens_out;
     j->winner[t->shard] = *t;
     j->commits[t->shard]++;
 }
@@ -247,10 +258,62 @@ static void run_result(struct world_job *j, struct op *op)
 static void run_state(struct world_job *j, struct op *op)
 {
     j->image.state = op->state.state;
-    for (uint32_t i = 0; i < j->image.n_shards; i++) {
-        if (j->image.shard[i].state != SHARD_DONE)
-            j->image.shard[i].state = SHARD_CANCELLED;
+    j->image.finished_unix_ms = op->state.finished_unix_ms;
+    for (uint32_t i = 0; i < j->image.n_shards; i++)
+        j->image.shard[i].state = shard_state_at_end(&j->image.shard[i]);
+}
+
+static void run_change(struct world_job *j, struct op *op)
+{
+    switch (op->change.kind) {
+    case SKEIN__ORDER_KIND__ORDER_HOLD:
+        j->image.state = SKEIN__JOB_STATE__JOB_HELD;
+        break;
+    case SKEIN__ORDER_KIND__ORDER_RELEASE:
+        j->image.state = j->image.started_unix_ms == 0
+                             ? SKEIN__JOB_STATE__JOB_QUEUED
+                             : SKEIN__JOB_STATE__JOB_RUNNING;
+        break;
+    default:
+        buf_clear(&j->image.spec);
+        buf_add(&j->image.spec, op->change.spec.data, op->change.spec.len);
     }
+}
+
+static void run_retry(struct world_job *j, struct op *op)
+{
+    struct job_image *image = &j->image;
+    bool any = false, kept = false;
+
+    for (uint32_t i = 0; i < image->n_shards; i++) {
+        struct shard_image *s = &image->shard[i];
+        bool again =
+            op->retry.failed && s->state == SHARD_DONE && s->n_errors > 0;
+
+        any |= again || s->state == SHARD_CANCELLED;
+        kept |= s->state == SHARD_DONE && s->n_errors < s->n_records;
+        j->retries[i] += again;
+        if (!again && s->state != SHARD_CANCELLED)
+            continue;
+        s->state = SHARD_PENDING;
+        s->crashes = 0;
+    }
+    if (!any) {
+        op->status = OP_FAILED;
+        err_set(&op->err, ERR_NOT_FOUND, "nothing to retry");
+        return;
+    }
+    image->has_fingerprint = image->has_fingerprint && kept;
+    image->state = SKEIN__JOB_STATE__JOB_QUEUED;
+    image->started_unix_ms = image->finished_unix_ms = 0;
+    op->retry.image = copy_image(image);
+}
+
+static void run_remove(struct world *w, struct world_job *j)
+{
+    j->removed = true;
+    if (j->image.id > w->config.last_job)
+        w->config.last_job = j->image.id;
 }
 
 static void run_accept(struct world *w, struct op *op)
@@ -262,6 +325,7 @@ static void run_accept(struct world *w, struct op *op)
     *j = (struct world_job){.image = *image};
     j->winner = xcalloc(image->n_shards + 1, sizeof *j->winner);
     j->commits = xcalloc(image->n_shards + 1, sizeof *j->commits);
+    j->retries = xcalloc(image->n_shards + 1, sizeof *j->retries);
     free(image);
 }
 
@@ -287,6 +351,15 @@ void world_run(struct world *w, struct op *op)
         break;
     case OP_STATE:
         run_state(j, op);
+        break;
+    case OP_CHANGE:
+        run_change(j, op);
+        break;
+    case OP_RETRY:
+        run_retry(j, op);
+        break;
+    case OP_REMOVE:
+        run_remove(w, j);
         break;
     case OP_ACCEPT:
         run_accept(w, op);
@@ -495,6 +568,13 @@ void world_cancel(struct world *w, uint64_t peer, uint64_t job)
     cancel.job = job;
     cancel.reason = reason;
     world_message(w, peer, WIRE_CANCEL, &cancel.base);
+}
+
+void world_order(struct world *w, uint64_t peer, const Skein__Order *order)
+{
+    Skein__Order copy = *order;
+
+    world_message(w, peer, WIRE_ORDER, &copy.base);
 }
 
 struct token world_granted(struct world *w, const struct world_worker *who)

@@ -25,6 +25,8 @@ struct world_job {
     struct job_image image;
     struct token *winner; /* [n_shards] token of the result; job 0: none */
     uint32_t *commits;    /* [n_shards] results ever stored */
+    uint32_t *retries;    /* [n_shards] done, and to be done again */
+    bool removed;
 };
 
 struct world {
@@ -54,7 +56,10 @@ struct core_config world_config(void); /* the defaults of proto/limits.h */
 /* The coordinator dies and starts again from the disk, in the next epoch. */
 void world_restart(struct world *w);
 
-/* An accepted job with shards of these record counts; cost is 10 a record. */
+/* A result has one error when it is the shard's first, none when its failed
+ * line was tried again.
+ *
+ * An accepted job with shards of these record counts; cost is 10 a record. */
 uint64_t world_job(struct world *w, int32_t priority, const uint32_t *records,
                    uint32_t n_shards);
 uint64_t world_job_n(struct world *w, uint32_t n_shards); /* of 10 records */
@@ -94,6 +99,7 @@ void world_release(struct world *w, const struct world_worker *who,
 void world_upload(struct world *w, const struct world_worker *who,
                   const struct token *t);
 void world_cancel(struct world *w, uint64_t peer, uint64_t job);
+void world_order(struct world *w, uint64_t peer, const Skein__Order *order);
 
 /* The token of the next GRANT to `who`; job 0 when there is none. */
 struct token world_granted(struct world *w, const struct world_worker *who);

@@ -68,7 +68,7 @@ static void raw_message(struct world *w, struct input *in)
     static const enum wire_type types[] = {
         WIRE_HELLO,   WIRE_BEAT,   WIRE_RELEASE,       WIRE_JOBS_QUERY,
         WIRE_CANCEL,  WIRE_JOBS,   WIRE_WORKERS_QUERY, WIRE_GRANT,
-        WIRE_WELCOME, WIRE_REVOKE,
+        WIRE_WELCOME, WIRE_REVOKE, WIRE_ORDER,
     };
     uint8_t header[WIRE_HEADER_BYTES] = {'S', 'K', 'N', '1'};
     uint8_t type = byte(in) % (sizeof types / sizeof *types);
@@ -97,6 +97,18 @@ static void raw_message(struct world *w, struct input *in)
     in->at += len;
 }
 
+static void order(struct world *w, struct input *in, uint64_t peer)
+{
+    Skein__Order q = SKEIN__ORDER__INIT;
+    uint8_t what = byte(in);
+
+    q.job = 1 + byte(in) % 4;
+    q.kind = (Skein__OrderKind)(what % 5);
+    q.failed = what & 0x80;
+    q.priority = (int8_t)byte(in);
+    world_order(w, peer, &q);
+}
+
 static void event(struct world *w, struct input *in, struct memory *memory)
 {
     static const enum err_code fates[] = {ERR_NONE, ERR_NONE,    ERR_AGAIN,
@@ -113,7 +125,7 @@ static void event(struct world *w, struct input *in, struct memory *memory)
 
     for (size_t i = 0; i < n; i++)
         t[i] = any_token(in, memory);
-    switch (what % 14) {
+    switch (what % 16) {
     case 0:
         world_hello(w, &who, t, n);
         break;
@@ -153,6 +165,10 @@ static void event(struct world *w, struct input *in, struct memory *memory)
     case 11:
         raw_message(w, in);
         break;
+    case 14:
+    case 15:
+        order(w, in, who.peer);
+        break;
     default:
         world_store_one(w);
     }
@@ -162,7 +178,7 @@ static void check(const struct world *w)
 {
     for (size_t i = 0; i < w->n_job; i++) {
         for (uint32_t k = 0; k < w->job[i].image.n_shards; k++) {
-            if (w->job[i].commits[k] > 1)
+            if (w->job[i].commits[k] > 1 + w->job[i].retries[k])
                 abort();
         }
     }

@@ -30,6 +30,7 @@ const struct sample_type sample_types[] = {
     {WIRE_WORKERS, &skein__workers__descriptor},
     {WIRE_SERVER_QUERY, &skein__server_query__descriptor},
     {WIRE_SERVER, &skein__server_info__descriptor},
+    {WIRE_ORDER, &skein__order__descriptor},
     {0, NULL},
 };
 
