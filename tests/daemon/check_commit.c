@@ -207,6 +207,103 @@ START_TEST(result_must_answer_its_input)
 }
 END_TEST
 
+static enum op_status status_of(struct op *op)
+{
+    enum op_status status = op->status;
+
+    op_free(op);
+    return status;
+}
+
+/* The answer to line 1 alone. */
+static struct op *upload_line_1(const struct token *t)
+{
+    struct op *op = op_create(OP_RESULT, t->job);
+
+    op->result.token = *t;
+    spooled_result(1, 1, 0, &op->result.blob);
+    hash_bytes(op->result.blob.data, op->result.blob.len, op->result.hash);
+    return op;
+}
+
+static uint64_t size_of(uint64_t job, Skein__BlobKind kind)
+{
+    struct op *op = run(read_op(job, 0, kind, 0, 1000));
+    uint64_t size = op->status == OP_OK ? op->read.size : 0;
+
+    op_free(op);
+    return size;
+}
+
+static struct op *end_op(uint64_t job)
+{
+    struct op *op = op_create(OP_STATE, job);
+
+    op->state.state = SKEIN__JOB_STATE__JOB_DONE;
+    return op;
+}
+
+static struct op *retry_op(uint64_t job)
+{
+    struct op *op = op_create(OP_RETRY, job);
+
+    op->retry.failed = true;
+    return op;
+}
+
+START_TEST(retry_reads_and_takes_the_failed_lines_alone)
+{
+    struct token t = token_for(1, 0);
+    uint64_t whole;
+    struct op *op;
+
+    spooled_job(&s, 1, 1);
+    op_free(run(spooled_grant(&t)));
+    whole = size_of(1, SKEIN__BLOB_KIND__BLOB_INPUT);
+    op_free(run(spooled_upload(&t, 1, 1)));
+    op_free(run(end_op(1)));
+    op = run(retry_op(1));
+    ck_assert_int_eq(op->status, OP_OK);
+    ck_assert_uint_eq(op->retry.image->answered, 1);
+    op_free(op);
+
+    t.attempt = 2;
+    op = run(spooled_grant(&t));
+    ck_assert_uint_lt(op->grant.lease[0].input_bytes, whole);
+    ck_assert_uint_eq(op->grant.lease[0].input_bytes,
+                      size_of(1, SKEIN__BLOB_KIND__BLOB_INPUT));
+    op_free(op);
+    op = run(spooled_upload(&t, 1, 0)); /* both lines: not what was asked */
+    ck_assert_int_eq(op->err.code, ERR_INVALID);
+    op_free(op);
+    commit_submit(c, upload_line_1(&t)); /* twice, maybe in one transaction */
+    commit_submit(c, upload_line_1(&t));
+    op = wait_for(2);
+    ck_assert_int_eq(op->next->status, OP_OK);
+    ck_assert_int_eq(op->status, OP_OK);
+    ck_assert_uint_eq(op->result.n_errors, 0);
+    op_free(op->next);
+    op_free(op);
+    ck_assert_int_eq(status_of(run(upload_line_1(&t))), OP_OK); /* or later */
+    ck_assert_uint_eq(size_of(1, SKEIN__BLOB_KIND__BLOB_RETRY), 0);
+    op = run(retry_op(1));
+    ck_assert_int_eq(op->err.code, ERR_NOT_FOUND);
+    op_free(op);
+}
+END_TEST
+
+START_TEST(removed_job_is_closed_and_gone)
+{
+    struct token t = token_for(1, 0);
+
+    spooled_job(&s, 1, 1);
+    op_free(run(spooled_grant(&t))); /* its file is open */
+    ck_assert_int_eq(status_of(run(op_create(OP_REMOVE, 1))), OP_OK);
+    ck_assert_uint_eq(size_of(1, SKEIN__BLOB_KIND__BLOB_INPUT), 0);
+    ck_assert_int_eq(status_of(run(spooled_grant(&t))), OP_FAILED);
+}
+END_TEST
+
 START_TEST(missing_file_fails_its_operations_alone)
 {
     struct token gone = token_for(9, 0), there = token_for(1, 0);
@@ -252,6 +349,8 @@ int main(void)
     tcase_add_test(t, many_jobs);
     tcase_add_test(t, blob_is_read_in_windows);
     tcase_add_test(t, result_must_answer_its_input);
+    tcase_add_test(t, retry_reads_and_takes_the_failed_lines_alone);
+    tcase_add_test(t, removed_job_is_closed_and_gone);
     tcase_add_test(t, missing_file_fails_its_operations_alone);
     tcase_add_test(t, stop_finishes_what_was_handed_over);
     suite_add_tcase(suite, t);

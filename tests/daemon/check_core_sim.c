@@ -6,9 +6,9 @@
  *
  * Held at every moment: a GRANT's token is on disk and its job not held there, a
  * COMMITTED's result is on disk and of that token, no shard is stored twice
- * without a retry. Held at the end, some time after the last fault: every job
- * has ended as it should or was removed, and the core says of it what the disk
- * does.
+ * without a retry, and what clients are told of a job is what the disk says.
+ * Held at the end, some time after the last fault: every job has ended as it
+ * should, or was removed.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -557,11 +557,11 @@ static void check_disk(struct sim *s, bool at_end)
     }
 }
 
-static void check_end(struct sim *s)
+/* on_send() sees the answer. */
+static void ask_jobs(struct sim *s)
 {
     Skein__JobsQuery all = SKEIN__JOBS_QUERY__INIT;
 
-    check_disk(s, true);
     all.finished = true;
     if (s->w.first == NULL && s->broken == NULL)
         world_message(&s->w, CLIENT + 1, WIRE_JOBS_QUERY, &all.base);
@@ -610,6 +610,8 @@ static void advance(struct sim *s)
     if (s->w.now_ms >= core_deadline(s->w.core))
         world_tick(&s->w, 0);
     check_disk(s, false);
+    if (chance(s, 5))
+        ask_jobs(s);
 }
 
 static const char *run(struct sim *s, uint64_t seed)
@@ -618,8 +620,10 @@ static const char *run(struct sim *s, uint64_t seed)
     while (s->broken == NULL && !all_ended(s)
            && s->w.now_ms < WORLD_EPOCH_MS + END_MS)
         advance(s);
-    if (s->broken == NULL)
-        check_end(s);
+    if (s->broken == NULL) {
+        check_disk(s, true);
+        ask_jobs(s);
+    }
     world_free(&s->w);
     return s->broken;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "daemon/store_impl.h"
 #include "tests/daemon/spooled.h"
 
 static struct spooled s;
@@ -409,6 +410,217 @@ START_TEST(what_was_acknowledged_survives_kill)
 }
 END_TEST
 
+/* ---- orders -------------------------------------------------------------- */
+
+static struct op *change(uint64_t job, Skein__OrderKind kind)
+{
+    struct op *op = op_create(OP_CHANGE, job);
+
+    op->change.kind = kind;
+    return op;
+}
+
+static struct op *end(uint64_t job, Skein__JobState state)
+{
+    struct op *op = op_create(OP_STATE, job);
+
+    op->state.state = state;
+    op->state.finished_unix_ms = 88;
+    return op;
+}
+
+START_TEST(hold_release_and_priority_are_found_again)
+{
+    struct token t = token_for(1, 0, 1);
+    struct store_job *j;
+    struct op *op = change(1, SKEIN__ORDER_KIND__ORDER_PRIORITY);
+
+    spooled_job(&s, 1, 2);
+    j = open_job(1);
+    apply(j, change(1, SKEIN__ORDER_KIND__ORDER_HOLD));
+    buf_adds(&op->change.spec, "other spec");
+    apply(j, op);
+    store_job_close(j);
+    reopen();
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_HELD);
+    ck_assert_uint_eq(s.found[0]->spec.len, strlen("other spec"));
+
+    j = open_job(1);
+    apply(j, change(1, SKEIN__ORDER_KIND__ORDER_RELEASE));
+    store_job_close(j);
+    reopen();
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_QUEUED);
+
+    j = open_job(1);
+    apply(j, spooled_grant(&t));
+    apply(j, change(1, SKEIN__ORDER_KIND__ORDER_HOLD));
+    apply(j, change(1, SKEIN__ORDER_KIND__ORDER_RELEASE));
+    store_job_close(j);
+    reopen();
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_RUNNING);
+    ck_assert_uint_eq(s.found[0]->shard[0].state, SHARD_LEASED);
+}
+END_TEST
+
+/* Job 1: shard 0 done with an error, shard 1 without, shard 2 cancelled. */
+static struct store_job *ended_job(void)
+{
+    struct store_job *j;
+
+    spooled_job(&s, 1, 3);
+    j = open_job(1);
+    for (uint32_t k = 0; k < 2; k++) {
+        struct token t = token_for(1, k, 1);
+
+        apply(j, spooled_grant(&t));
+        apply(j, spooled_upload(&t, 2 * k + 1, k == 0));
+    }
+    apply(j, end(1, SKEIN__JOB_STATE__JOB_CANCELLED));
+    return j;
+}
+
+START_TEST(retry_opens_what_has_no_answer)
+{
+    struct store_job *j = ended_job();
+    struct job_image image;
+    struct err err;
+
+    ck_assert_int_eq(store_job_retry(j, false, &image, &err), 0);
+    ck_assert_int_eq(image.state, SKEIN__JOB_STATE__JOB_QUEUED);
+    ck_assert_int_eq(image.shard[0].state, SHARD_DONE);
+    ck_assert_int_eq(image.shard[2].state, SHARD_PENDING);
+    ck_assert_int_eq(image.finished_unix_ms, 0);
+    ck_assert(image.has_fingerprint);
+    job_image_clear(&image);
+    ck_assert_int_eq(store_job_retry(j, false, &image, &err), -1);
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    store_job_close(j);
+    reopen();
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_QUEUED);
+    ck_assert_int_eq(s.found[0]->shard[2].state, SHARD_PENDING);
+}
+END_TEST
+
+START_TEST(retry_of_errors_keeps_the_result)
+{
+    struct store_job *j = ended_job();
+    struct token t = token_for(1, 0, 2);
+    struct job_image image;
+    struct err err;
+
+    ck_assert_int_eq(store_job_retry(j, true, &image, &err), 0);
+    ck_assert_int_eq(image.shard[0].state, SHARD_PENDING);
+    ck_assert_uint_eq(shard_records_left(&image.shard[0]), 1);
+    ck_assert_uint_eq(image.answered, 3);
+    ck_assert_uint_eq(image.failed, 0);
+    job_image_clear(&image);
+    ck_assert_int_eq(store_job_input_kind(j, 0, &err),
+                     SKEIN__BLOB_KIND__BLOB_RETRY);
+    ck_assert_int_eq(store_job_input_kind(j, 1, &err),
+                     SKEIN__BLOB_KIND__BLOB_INPUT);
+    apply(j, spooled_grant(&t));
+    store_job_close(j);
+    reopen();
+    ck_assert_uint_eq(s.found[0]->shard[0].n_errors, 1);
+    ck_assert_int_eq(s.found[0]->shard[0].state, SHARD_LEASED);
+
+    j = open_job(1); /* cancelled: the old result is what there is */
+    apply(j, end(1, SKEIN__JOB_STATE__JOB_CANCELLED));
+    store_job_close(j);
+    reopen();
+    ck_assert_uint_eq(s.found[0]->answered, 4);
+    ck_assert_uint_eq(s.found[0]->failed, 1);
+}
+END_TEST
+
+START_TEST(fingerprint_goes_with_the_last_kept_answer)
+{
+    struct token t = token_for(1, 0, 1);
+    struct store_job *j;
+    struct job_image image;
+    struct err err;
+
+    spooled_job(&s, 1, 1);
+    j = open_job(1);
+    apply(j, spooled_grant(&t));
+    apply(j, spooled_upload(&t, 1, 2)); /* nothing but errors */
+    apply(j, end(1, SKEIN__JOB_STATE__JOB_DONE));
+    ck_assert_int_eq(store_job_retry(j, true, &image, &err), 0);
+    ck_assert(!image.has_fingerprint);
+    job_image_clear(&image);
+    store_job_close(j);
+}
+END_TEST
+
+/* The registry is written first; the process may end before the file is. */
+START_TEST(retry_that_did_not_get_to_the_file_is_none)
+{
+    struct err err;
+
+    store_job_close(ended_job());
+    ck_assert_int_eq(
+        store_index_state(s.store, 1, SKEIN__JOB_STATE__JOB_QUEUED, "", &err),
+        0);
+    reopen();
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_CANCELLED);
+    reopen();
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_CANCELLED);
+}
+END_TEST
+
+START_TEST(removed_job_leaves_nothing_but_its_number)
+{
+    struct err err;
+
+    spooled_job(&s, 1, 1);
+    spooled_job(&s, 2, 1);
+    ck_assert_int_eq(store_remove(s.store, 2, &err), 0);
+    ck_assert(!file_exists(spooled_path(&s, "jobs/2.db")));
+    ck_assert(!file_exists(spooled_path(&s, "jobs/2.db-wal")));
+    reopen();
+    ck_assert_uint_eq(s.n_found, 1);
+    ck_assert_uint_eq(store_last_removed(s.store), 2);
+    ck_assert_int_eq(store_remove(s.store, 1, &err), 0);
+    reopen();
+    ck_assert_uint_eq(s.n_found, 0);
+    ck_assert_uint_eq(store_last_removed(s.store), 2);
+}
+END_TEST
+
+/* The process ended between row and file: the job is there as a whole. */
+START_TEST(half_removed_job_is_whole)
+{
+    struct buf bytes = BUF_INIT;
+    struct err err;
+
+    store_job_close(ended_job());
+    ck_assert_int_eq(
+        file_read(spooled_path(&s, "jobs/1.db"), 1u << 26, &bytes, &err), 0);
+    ck_assert_int_eq(store_remove(s.store, 1, &err), 0);
+    spooled_close(&s);
+    ck_assert_int_eq(file_replace(spooled_path(&s, "jobs/1.db"), bytes.data,
+                                  bytes.len, &err),
+                     0);
+    spooled_open(&s);
+    ck_assert_uint_eq(s.n_found, 1);
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_CANCELLED);
+    ck_assert_uint_eq(s.found[0]->answered, 4);
+    buf_free(&bytes);
+}
+END_TEST
+
+START_TEST(ended_job_without_its_file_is_corrupt)
+{
+    store_job_close(ended_job());
+    spooled_close(&s);
+    unlink(spooled_path(&s, "jobs/1.db"));
+    spooled_open(&s);
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_CORRUPT);
+    reopen();
+    ck_assert_int_eq(s.found[0]->state, SKEIN__JOB_STATE__JOB_CORRUPT);
+}
+END_TEST
+
 /* Needs to mount a small file system: root only. */
 START_TEST(full_disk_changes_nothing_and_heals)
 {
@@ -429,6 +641,7 @@ START_TEST(full_disk_changes_nothing_and_heals)
     }
     spooled_open(&s);
     spooled_job(&s, 1, 1);
+    spooled_job(&s, 2, 1);
     j = open_job(1);
     ck_assert_int_eq(apply(j, spooled_grant(&t)), OP_OK);
     snprintf(filler, sizeof filler, "%s", spooled_path(&s, "filler"));
@@ -441,6 +654,7 @@ START_TEST(full_disk_changes_nothing_and_heals)
     ck_assert_int_eq(op->status, OP_FAILED);
     ck_assert_int_eq(op->err.code, ERR_AGAIN);
     op_free(op);
+    ck_assert_int_eq(store_remove(s.store, 2, &err), 0); /* makes room */
     unlink(filler);
     ck_assert_int_eq(apply(j, spooled_upload(&t, 1, 0)), OP_OK);
     store_job_close(j);
@@ -475,6 +689,14 @@ int main(void)
     tcase_add_test(t, group_is_one_transaction);
     tcase_add_test(t, flipped_bit_in_a_blob_is_noticed);
     tcase_add_test(t, what_was_acknowledged_survives_kill);
+    tcase_add_test(t, hold_release_and_priority_are_found_again);
+    tcase_add_test(t, retry_opens_what_has_no_answer);
+    tcase_add_test(t, retry_of_errors_keeps_the_result);
+    tcase_add_test(t, fingerprint_goes_with_the_last_kept_answer);
+    tcase_add_test(t, retry_that_did_not_get_to_the_file_is_none);
+    tcase_add_test(t, removed_job_leaves_nothing_but_its_number);
+    tcase_add_test(t, half_removed_job_is_whole);
+    tcase_add_test(t, ended_job_without_its_file_is_corrupt);
     tcase_add_test(t, full_disk_changes_nothing_and_heals);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);

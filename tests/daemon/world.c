@@ -77,7 +77,8 @@ struct core_config world_config(void)
 
 void world_init(struct world *w, const struct core_config *config)
 {
-    *w = (struct world){.config = *config, .now_ms = WORLD_EPOCH_MS};
+    *w = (struct world){
+        .config = *config, .now_ms = WORLD_EPOCH_MS, .unix_ms = WORLD_EPOCH_MS};
     w->last = &w->first;
     w->act = (struct core_actions){
         .arg = w, .send = on_send, .store = on_store, .log = on_log};
@@ -153,7 +154,10 @@ void world_restart(struct world *w)
 
 void world_step(struct world *w, const struct core_event *e)
 {
-    core_step(w->core, e, w->now_ms, &w->act);
+    struct core_event timed = *e;
+
+    timed.unix_ms = w->unix_ms;
+    core_step(w->core, &timed, w->now_ms, &w->act);
 }
 
 void world_tick(struct world *w, int64_t ms)

@@ -34,6 +34,7 @@ struct world {
     struct core_config config;
     struct core_actions act;
     int64_t now_ms;
+    int64_t unix_ms; /* of every event */
     uint64_t nonce;
     struct sent *sent; /* [n_sent] not taken yet */
     size_t n_sent;
