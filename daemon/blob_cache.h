@@ -1,8 +1,8 @@
 /* daemon/blob_cache.h - the blobs an owner thread is being asked for
  *
  * A blob is fetched in many windows and checked as a whole; the few that are
- * being fetched stay in memory meanwhile. Blobs change only when a shard's result
- * is stored: blob_cache_forget() then. One thread uses a cache.
+ * being fetched stay in memory meanwhile. Blobs change only when a result of
+ * the shard is stored: blob_cache_forget() then. One thread uses a cache.
  */
 #ifndef DAEMON_BLOB_CACHE_H
 #define DAEMON_BLOB_CACHE_H

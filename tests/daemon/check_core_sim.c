@@ -4,8 +4,8 @@
  * Usage: check_core_sim [SEEDS [FIRST]]      a failure names its seed:
  *        WORLD_LOG=1 check_core_sim 1 SEED   shows what happened
  *
- * Held at every moment: a GRANT's token is on disk and its job not held there, a
- * COMMITTED's result is on disk and of that token, no shard is stored twice
+ * Held at every moment: a GRANT's token is on disk and its job not held there,
+ * a COMMITTED's result is on disk and of that token, no shard is stored twice
  * without a retry, and what clients are told of a job is what the disk says.
  * Held at the end, some time after the last fault: every job has ended as it
  * should, or was removed.
