@@ -38,7 +38,8 @@ struct sender {
     uint64_t begin_seq; /* of the last BEGIN */
     int64_t repeat_at;  /* when to say BEGIN or END again */
     int64_t give_up_at;
-    int64_t busy_since; /* 0: the last answer was no refusal */
+    uint64_t best;      /* the farthest the coordinator ever got */
+    int64_t busy_since; /* of refusals without getting farther; 0: none */
     uint8_t *chunk;     /* [CHUNK_BYTES_MAX] */
 };
 
@@ -232,7 +233,6 @@ static int on_go(struct sender *s, uint64_t seq, const Skein__XferGo *go,
                        (unsigned long long)go->offset,
                        (unsigned long long)s->hashed);
     s->moved_seq = rpc_seq(s->rpc);
-    s->busy_since = 0;
     if (go->offset == s->in->size)
         return s->phase == PHASE_END ? 0 : finish_sending(s, now, err);
     s->phase = PHASE_SEND;
@@ -246,6 +246,10 @@ static int on_ack(struct sender *s, const Skein__XferAck *ack, int64_t now,
 {
     if (ack->xfer != s->xfer || s->phase != PHASE_SEND)
         return 0;
+    if (ack->offset > s->best) {
+        s->best = ack->offset;
+        s->busy_since = 0;
+    }
     if (ack->offset + ack->window > s->limit)
         s->limit = ack->offset + ack->window;
     if (ack->offset == s->in->size && s->next == s->in->size)
@@ -253,9 +257,10 @@ static int on_ack(struct sender *s, const Skein__XferAck *ack, int64_t now,
     return send_chunks(s, err);
 }
 
-/* ERR_AGAIN: the coordinator is busy, or its disk is full. ERR_NOT_FOUND: it does not know this
- * transfer (it restarted), which it says for every chunk still under way. Both
- * mean to begin again; anything else is the end.
+/* ERR_AGAIN: the coordinator is busy, or its disk is full: at once, or where
+ * the last attempt ended. ERR_NOT_FOUND: it does not know this transfer (it
+ * restarted), which it says for every chunk still under way. Both mean to begin
+ * again; anything else is the end.
  */
 static int on_error(struct sender *s, uint64_t seq, const Skein__Error *e,
                     int64_t now, struct err *err)
@@ -266,9 +271,9 @@ static int on_error(struct sender *s, uint64_t seq, const Skein__Error *e,
         return 0;
     if (e->code != ERR_AGAIN && e->code != ERR_NOT_FOUND)
         return rpc_error(e, err);
-    if (s->busy_since == 0)
+    if (e->code == ERR_AGAIN && s->busy_since == 0)
         s->busy_since = now;
-    if (now - s->busy_since >= BUSY_MS)
+    if (e->code == ERR_AGAIN && now - s->busy_since >= BUSY_MS)
         return rpc_error(e, err);
     s->phase = PHASE_BEGIN;
     s->repeat_at = now + e->retry_ms;

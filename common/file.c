@@ -189,6 +189,68 @@ int file_replace(const char *path, const void *data, size_t len,
     return ret;
 }
 
+int file_scratch(const char *dir, struct err *err)
+{
+    char *path = file_join(dir, "scratch-XXXXXX");
+    int fd = mkostemp(path, O_CLOEXEC);
+
+    if (fd < 0)
+        os_error(err, "cannot create a file", dir);
+    else
+        unlink(path);
+    free(path);
+    return fd;
+}
+
+int file_write_at(int fd, const void *data, size_t len, uint64_t offset,
+                  struct err *err)
+{
+    const char *p = data;
+
+    while (len > 0) {
+        ssize_t n = pwrite(fd, p, len, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(
+                err, errno == ENOSPC || errno == EDQUOT ? ERR_AGAIN : ERR_IO,
+                "cannot write: %s", strerror(errno));
+        p += n;
+        len -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+int file_read_at(int fd, void *data, size_t len, uint64_t offset,
+                 struct err *err)
+{
+    char *p = data;
+
+    while (len > 0) {
+        ssize_t n = pread(fd, p, len, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_set(err, ERR_IO, "cannot read: %s",
+                           n == 0 ? "the file is shorter" : strerror(errno));
+        p += n;
+        len -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+void file_punch(int fd, uint64_t offset, uint64_t len)
+{
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                  (off_t)len)
+        < 0)
+        return; /* a larger file, until it is closed */
+}
+
 int file_sync_dir(const char *path, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

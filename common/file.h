@@ -30,6 +30,24 @@ int file_replace(const char *path, const void *data, size_t len,
 /* write(2) until everything is written. 0, or -1 with errno set. */
 int file_write_all(int fd, const void *data, size_t len);
 
+/* An open file of `dir` without a name: it is gone when it is closed, however
+ * the process ends. Returns the descriptor or -1.
+ */
+int file_scratch(const char *dir, struct err *err);
+
+/* Write or read all of `len` bytes at `offset`; the errors name no path.
+ * ERR_AGAIN: disk full; ERR_IO, also when the file ends before.
+ */
+int file_write_at(int fd, const void *data, size_t len, uint64_t offset,
+                  struct err *err);
+int file_read_at(int fd, void *data, size_t len, uint64_t offset,
+                 struct err *err);
+
+/* Give the disk space of these bytes back, if the file system can do that. They
+ * read as zeros then, or as before.
+ */
+void file_punch(int fd, uint64_t offset, uint64_t len);
+
 /* fsync a directory, so that names created or removed in it are durable. */
 int file_sync_dir(const char *path, struct err *err);
 

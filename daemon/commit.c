@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/blob_cache.h"
+#include "daemon/restage.h"
 #include "daemon/retry.h"
 #include "proto/limits.h"
 #include "proto/lineset.h"
@@ -323,6 +324,28 @@ static void run_stage(struct owner *o, struct op *const *op, size_t n)
     }
 }
 
+static void run_restage(struct owner *o, struct op *op)
+{
+    struct op_stage *s = &op->stage;
+    struct buf input = BUF_INIT, rejected = BUF_INIT;
+    struct open_file *f = file_open(o, op->job, true, &op->err);
+    uint8_t hash[HASH_BYTES];
+    bool done =
+        f != NULL
+        && store_job_blob(f->db, s->shard, SKEIN__BLOB_KIND__BLOB_INPUT, &input,
+                          hash, &op->err)
+               == 0
+        && store_job_blob(f->db, s->shard, SKEIN__BLOB_KIND__BLOB_REJECTED,
+                          &rejected, hash, &op->err)
+               == 0
+        && restage(s, &input, &rejected, &op->err) == 0
+        && store_stage_add(f->db, &op, 1, &op->err) == 0;
+
+    op->status = done ? OP_OK : OP_FAILED;
+    buf_free(&input);
+    buf_free(&rejected);
+}
+
 static void run_accept(struct owner *o, struct op *op)
 {
     struct open_file *f = file_open(o, op->job, true, &op->err);
@@ -426,6 +449,9 @@ static void run_alone(struct owner *o, struct op *op)
         break;
     case OP_REMOVE:
         run_remove(o, op);
+        break;
+    case OP_RESTAGE:
+        run_restage(o, op);
         break;
     case OP_USAGE:
         run_usage(o, op);

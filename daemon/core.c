@@ -199,6 +199,7 @@ static void on_stored(struct core *c, struct op *op)
             core_store_failed(c, j, &op->err);
         break;
     case OP_STAGE:
+    case OP_RESTAGE:
         if (op->status == OP_FAILED)
             core_store_failed(c, NULL, &op->err);
         break;

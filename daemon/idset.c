@@ -1,58 +1,102 @@
 #include "daemon/idset.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "daemon/extsort.h"
 
-#define CAP_MIN 1024
+#define STOP_ITEMS 65536u /* between questions to `stop`: a few ms */
 
-/* The slot that holds `hash`, or the empty one where it belongs. */
-static struct idset_slot *find(struct idset_slot *slot, size_t cap,
-                               const uint64_t hash[2])
+struct idset {
+    struct extsort *ids;        /* hash, line */
+    struct extsort *duplicates; /* line, first line */
+};
+
+struct idset *idset_create(const char *dir, size_t run_items)
 {
-    size_t i = (size_t)hash[0] & (cap - 1);
+    struct idset *s = xcalloc(1, sizeof *s);
+    struct extsort_config config = {
+        .dir = dir,
+        .run_items = run_items,
+        .fan = EXTSORT_FAN,
+    };
 
-    while (slot[i].line != 0
-           && (slot[i].hash[0] != hash[0] || slot[i].hash[1] != hash[1]))
-        i = (i + 1) & (cap - 1);
-    return &slot[i];
+    s->ids = extsort_create(&config);
+    s->duplicates = extsort_create(&config);
+    return s;
 }
 
-static void grow(struct idset *s)
+void idset_destroy(struct idset *s)
 {
-    size_t cap = s->cap == 0 ? CAP_MIN : 2 * s->cap;
-    struct idset_slot *slot = xcalloc(cap, sizeof *slot);
+    if (s == NULL)
+        return;
+    extsort_destroy(s->ids);
+    extsort_destroy(s->duplicates);
+    free(s);
+}
 
-    for (size_t i = 0; i < s->cap; i++) {
-        if (s->slot[i].line != 0)
-            *find(slot, cap, s->slot[i].hash) = s->slot[i];
+int idset_add(struct idset *s, const uint8_t hash[16], uint64_t line,
+              struct err *err)
+{
+    struct extsort_item item;
+
+    memcpy(item.key, hash, 16);
+    item.key[2] = line;
+    return extsort_add(s->ids, &item, err);
+}
+
+uint64_t idset_count(const struct idset *s)
+{
+    return extsort_count(s->ids);
+}
+
+/* One item in the order of the hashes; *first is the first of its id. */
+static int look(struct idset *s, const struct extsort_item *item,
+                struct extsort_item *first, struct err *err)
+{
+    struct extsort_item duplicate;
+
+    if (item->key[0] != first->key[0] || item->key[1] != first->key[1]
+        || first->key[2] == 0) {
+        *first = *item;
+        return 0;
     }
-    free(s->slot);
-    s->slot = slot;
-    s->cap = cap;
+    duplicate.key[0] = item->key[2];
+    duplicate.key[1] = first->key[2];
+    duplicate.key[2] = 0;
+    return extsort_add(s->duplicates, &duplicate, err);
 }
 
-uint64_t idset_add(struct idset *s, const uint8_t hash[16], uint64_t line)
+int idset_finish(struct idset *s, int (*stop)(void *arg), void *arg,
+                 struct err *err)
 {
-    struct idset_slot *slot;
-    uint64_t key[2];
+    struct extsort_item item, first = {{0, 0, 0}};
+    uint64_t n = 0;
+    int got;
 
-    if (4 * (s->n + 1) > 3 * s->cap)
-        grow(s);
-    memcpy(key, hash, sizeof key);
-    slot = find(s->slot, s->cap, key);
-    if (slot->line != 0)
-        return slot->line;
-    slot->hash[0] = key[0];
-    slot->hash[1] = key[1];
-    slot->line = line;
-    s->n++;
-    return 0;
+    if (extsort_finish(s->ids, err) < 0)
+        return -1;
+    while ((got = extsort_next(s->ids, &item, err)) > 0) {
+        if (++n % STOP_ITEMS == 0 && stop(arg))
+            return err_set(err, ERR_CONFLICT, "stopped");
+        if (look(s, &item, &first, err) < 0)
+            return -1;
+    }
+    if (got < 0)
+        return -1;
+    extsort_destroy(s->ids); /* its memory and its place on the disk */
+    s->ids = NULL;
+    return extsort_finish(s->duplicates, err);
 }
 
-void idset_free(struct idset *s)
+int idset_next(struct idset *s, struct idset_duplicate *out, struct err *err)
 {
-    free(s->slot);
-    *s = (struct idset){0};
+    struct extsort_item item;
+    int got = extsort_next(s->duplicates, &item, err);
+
+    if (got > 0)
+        *out = (struct idset_duplicate){item.key[0], item.key[1]};
+    return got;
 }

@@ -1,7 +1,9 @@
-/* daemon/idset.h - which ids a submission has had, and on which line
+/* daemon/idset.h - the ids of a submission: which were given more than once
  *
- * Open addressing over 128-bit keyed hashes (record_id_hash): 24 bytes a slot,
- * at most 3/4 full, so 32 to 64 bytes an id. Pure.
+ * 128-bit keyed hashes (record_id_hash), sorted with their lines when all are
+ * known (daemon/extsort.h): equal ones meet, and whatever follows the first is
+ * a duplicate. So memory does not grow with the number of ids.
+ * One thread at a time uses a set.
  */
 #ifndef DAEMON_IDSET_H
 #define DAEMON_IDSET_H
@@ -9,22 +11,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct idset_slot {
-    uint64_t hash[2];
-    uint64_t line; /* 0: empty */
+#include "common/err.h"
+
+struct idset;
+
+struct idset_duplicate {
+    uint64_t line;
+    uint64_t first_line; /* where its id was given first; < line */
 };
 
-struct idset {
-    struct idset_slot *slot; /* [cap] */
-    size_t cap;              /* power of two, or 0 */
-    size_t n;
-};
-
-/* Add an id first seen on `line` (>= 1). Returns 0; or, when it is there
- * already, the line it was first seen on.
+/* `dir`, kept by reference, takes what does not fit in memory: `run_items` ids.
  */
-uint64_t idset_add(struct idset *s, const uint8_t hash[16], uint64_t line);
+struct idset *idset_create(const char *dir, size_t run_items);
+void idset_destroy(struct idset *s); /* NULL is allowed */
 
-void idset_free(struct idset *s);
+/* An id and its line. Lines ascend. ERR_AGAIN (disk full), ERR_IO. */
+int idset_add(struct idset *s, const uint8_t hash[16], uint64_t line,
+              struct err *err);
+
+/* All ids were added: find the duplicates. `stop`, asked now and then, may end
+ * it early: ERR_CONFLICT. Else the errors of idset_add(), and ERR_CORRUPT.
+ */
+int idset_finish(struct idset *s, int (*stop)(void *arg), void *arg,
+                 struct err *err);
+
+/* The next duplicate, by line: 1; 0 after the last; -1: ERR_IO, ERR_CORRUPT. */
+int idset_next(struct idset *s, struct idset_duplicate *out, struct err *err);
+
+uint64_t idset_count(const struct idset *s); /* ids added */
 
 #endif /* DAEMON_IDSET_H */

@@ -9,8 +9,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "daemon/extsort.h"
 #include "daemon/idset.h"
 #include "daemon/ingest_batch.h"
+#include "daemon/restage.h"
 #include "proto/limits.h"
 #include "proto/lineset.h"
 #include "proto/record.h"
@@ -18,11 +20,15 @@
 /* A shard's rejected lines are bounded like its records. */
 #define SHARD_REJECTED_MAX SHARD_RECORDS_MAX
 
+/* OP_RESTAGEs under way of one submission: 16 KiB of lines each. */
+#define RESTAGES_MAX 16
+
 struct ingest_pool {
     struct ingest_config config;
     int event_fd;
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    pthread_cond_t staged;
     struct batch *first; /* under lock */
     struct batch **last;
     bool stopping;
@@ -54,10 +60,7 @@ struct ingest {
     uint64_t next_batch;
     uint64_t received;
     struct hash_ctx *hash;
-    bool ended;
     bool accepted;
-    uint64_t n_staged; /* OP_STAGEs that came back */
-    uint64_t staged_bytes;
 
     /* under pool->lock */
     struct batch *ready;  /* validated, by seq */
@@ -66,18 +69,22 @@ struct ingest {
     uint64_t n_batches;   /* with the threads or in `ready` */
     uint64_t fed_bytes;   /* of batches ever handed to the threads */
     uint64_t done_bytes;  /* of those, of finished ones */
-    uint64_t staged_sent; /* OP_STAGEs ever submitted */
+    uint64_t staged_sent; /* OP_STAGEs and OP_RESTAGEs ever submitted */
     uint64_t bytes_sent;  /* their raw_bytes */
-    bool flushed;         /* the last shard was submitted */
+    uint64_t n_staged;    /* of them, those that came back */
+    uint64_t staged_bytes;
+    bool ended;
+    bool flushed; /* the last of them was submitted */
     bool aborted;
     struct err err;      /* code ERR_NONE: fine so far */
     uint64_t last_batch; /* number of batches, once `ended` */
 
     /* the finishing thread's */
-    struct idset ids;
+    struct idset *ids;
     struct shard shard;
-    struct job_image *image;
-    uint32_t shards_cap;
+    struct job_image *image; /* from `flushed` on the calling thread's */
+    uint64_t *first_line;    /* [image->n_shards] */
+    uint32_t shards_cap;     /* of both */
 };
 
 static void signal_progress(struct ingest_pool *p)
@@ -110,7 +117,10 @@ static void add_shard_image(struct ingest *i, const struct op_stage *stage)
         i->shards_cap = i->shards_cap == 0 ? 64 : 2 * i->shards_cap;
         image->shard =
             xrealloc(image->shard, i->shards_cap * sizeof *image->shard);
+        i->first_line =
+            xrealloc(i->first_line, i->shards_cap * sizeof *i->first_line);
     }
+    i->first_line[image->n_shards] = stage->first_line;
     s = &image->shard[image->n_shards++];
     *s = (struct shard_image){
         .n_records = stage->n_records,
@@ -120,6 +130,15 @@ static void add_shard_image(struct ingest *i, const struct op_stage *stage)
     image->records += stage->n_records;
     image->rejected += stage->n_rejected;
     image->cost += stage->cost;
+}
+
+static void send_stage(struct ingest *i, struct op *op)
+{
+    pthread_mutex_lock(&i->pool->lock);
+    i->staged_sent++;
+    i->bytes_sent += op->stage.raw_bytes;
+    pthread_mutex_unlock(&i->pool->lock);
+    i->pool->config.submit(i->pool->config.arg, op);
 }
 
 /* Close the shard at the line before `next_line` and hand it to the store. */
@@ -133,29 +152,14 @@ static void cut_shard(struct ingest *i, uint64_t next_line)
     stage->shard = i->image->n_shards;
     stage->first_line = s->first_line;
     stage->n_lines = next_line - s->first_line;
-    stage->n_records = s->input.n;
-    stage->n_rejected = s->rejected.n;
     stage->cost = s->cost;
     stage->raw_bytes = s->raw_bytes;
-    if (stage->n_records == 0) {
-        struct lineset_writer none;
-
-        lineset_writer_init(&none);
-        lineset_pack(&none, &stage->result);
-        lineset_writer_free(&none);
-    }
-    lineset_pack(&s->input, &stage->input);
-    lineset_pack(&s->rejected, &stage->rejected);
+    restage_pack(&s->input, &s->rejected, stage);
     lineset_writer_free(&s->input);
     lineset_writer_free(&s->rejected);
     add_shard_image(i, stage);
     shard_begin(s, next_line);
-
-    pthread_mutex_lock(&i->pool->lock);
-    i->staged_sent++;
-    i->bytes_sent += stage->raw_bytes;
-    pthread_mutex_unlock(&i->pool->lock);
-    i->pool->config.submit(i->pool->config.arg, op);
+    send_stage(i, op);
 }
 
 static void add_rejected(struct ingest *i, uint64_t line, const char *text,
@@ -193,39 +197,124 @@ static int finish_batch(struct ingest *i, struct batch *b, struct err *err)
 {
     for (size_t k = 0; k < b->n; k++) {
         const struct batch_item *item = &b->item[k];
-        struct buf error = BUF_INIT;
-        uint64_t first_line;
 
         if (item->rejected) {
             add_rejected(i, item->line, b->errors.data + item->start,
                          item->len);
             continue;
         }
-        if (i->ids.n == i->pool->config.max_records)
+        if (idset_count(i->ids) == i->pool->config.max_records)
             return err_set(err, ERR_LIMIT,
                            "line %" PRIu64 ": a job has at most %" PRIu64
                            " records (max_records of the coordinator)",
                            item->line, i->pool->config.max_records);
-        first_line = idset_add(&i->ids, item->id_hash, item->line);
-        if (first_line == 0) {
-            add_record(i, b, item);
-            continue;
-        }
-        batch_duplicate(b, item, first_line, &error);
-        add_rejected(i, item->line, error.data, error.len);
-        buf_free(&error);
+        if (idset_add(i->ids, item->id_hash, item->line, err) < 0)
+            return -1;
+        add_record(i, b, item);
     }
     i->image->lines += b->n_lines;
     return 0;
 }
 
-/* After the last batch: what is left, and the totals. */
-static void finish_all(struct ingest *i)
+/* ---- duplicates, once every line is known -------------------------------- */
+
+static int must_stop(void *arg)
 {
+    struct ingest *i = arg;
+    bool stop;
+
+    pthread_mutex_lock(&i->pool->lock);
+    stop = i->aborted || i->err.code != ERR_NONE;
+    pthread_mutex_unlock(&i->pool->lock);
+    return stop;
+}
+
+/* Only so many at a time: they would all be in memory. */
+static void send_restage(struct ingest *i, struct op *op)
+{
+    struct ingest_pool *p = i->pool;
+
+    pthread_mutex_lock(&p->lock);
+    while (i->staged_sent - i->n_staged >= RESTAGES_MAX)
+        pthread_cond_wait(&p->staged, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    send_stage(i, op);
+}
+
+/* The line after the shard's last. */
+static uint64_t end_line(const struct ingest *i, uint32_t shard)
+{
+    return shard + 1 < i->image->n_shards ? i->first_line[shard + 1]
+                                          : i->image->lines + 1;
+}
+
+static struct op *restage_create(struct ingest *i, uint32_t shard)
+{
+    const struct shard_image *image = &i->image->shard[shard];
+    struct op *op = op_create(OP_RESTAGE, i->job);
+    struct op_stage *s = &op->stage;
+
+    s->ingest = i;
+    s->shard = shard;
+    s->first_line = i->first_line[shard];
+    s->n_lines = end_line(i, shard) - s->first_line;
+    s->cost = image->cost;
+    s->duplicate = xcalloc(image->n_records, sizeof *s->duplicate);
+    return op;
+}
+
+static int reject_duplicates(struct ingest *i, struct err *err)
+{
+    struct op *op = NULL;
+    struct idset_duplicate d;
+    uint32_t shard = 0;
+    int got;
+
+    if (idset_finish(i->ids, must_stop, i, err) < 0)
+        return -1;
+    while ((got = idset_next(i->ids, &d, err)) > 0 && !must_stop(i)) {
+        if (op != NULL && d.line >= end_line(i, shard)) {
+            send_restage(i, op);
+            op = NULL;
+        }
+        while (d.line >= end_line(i, shard))
+            shard++;
+        if (op == NULL)
+            op = restage_create(i, shard);
+        op->stage.duplicate[op->stage.n_duplicates++] = d;
+    }
+    if (got == 0 && op != NULL)
+        send_restage(i, op);
+    else
+        op_free(op);
+    return got < 0 ? -1 : 0;
+}
+
+/* A shard lost its duplicates. */
+static void restaged(struct ingest *i, const struct op_stage *stage)
+{
+    struct job_image *image = i->image;
+    struct shard_image *s = &image->shard[stage->shard];
+
+    image->records -= stage->n_duplicates;
+    image->rejected += stage->n_duplicates;
+    image->cost -= s->cost - stage->cost;
+    s->n_records = stage->n_records;
+    s->cost = stage->cost;
+    s->state = stage->n_records == 0 ? SHARD_DONE : SHARD_PENDING;
+}
+
+/* After the last batch: what is left of it all. */
+static int finish_all(struct ingest *i, struct err *err)
+{
+    int ret;
+
     if (i->shard.input.n > 0 || i->shard.rejected.n > 0)
         cut_shard(i, i->image->lines + 1);
-    idset_free(&i->ids);
-    job_image_count(i->image);
+    ret = reject_duplicates(i, err);
+    idset_destroy(i->ids);
+    i->ids = NULL;
+    return ret;
 }
 
 /* Finish every batch whose turn it is. Called and returns with the lock held;
@@ -257,9 +346,13 @@ static void finish_ready(struct ingest *i)
     }
     if (i->ended && !i->flushed && i->next_ready == i->last_batch && !i->aborted
         && i->err.code == ERR_NONE) {
+        struct err err = {.code = ERR_NONE};
+
         pthread_mutex_unlock(&p->lock);
-        finish_all(i);
+        finish_all(i, &err);
         pthread_mutex_lock(&p->lock);
+        if (err.code != ERR_NONE)
+            i->err = err;
         i->flushed = true;
     }
     i->finishing = false;
@@ -321,6 +414,9 @@ struct ingest_pool *ingest_pool_start(const struct ingest_config *config,
     p->last = &p->first;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->staged, NULL);
+    if (p->config.id_run == 0)
+        p->config.id_run = EXTSORT_RUN_ITEMS;
     p->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (p->event_fd < 0) {
         err_set(err, ERR_OS, "eventfd: %s", strerror(errno));
@@ -353,6 +449,7 @@ void ingest_pool_stop(struct ingest_pool *p)
     if (p->event_fd >= 0)
         close(p->event_fd);
     pthread_cond_destroy(&p->wake);
+    pthread_cond_destroy(&p->staged);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
@@ -383,6 +480,7 @@ struct ingest *ingest_begin(struct ingest_pool *p, uint64_t job,
     i->next_line = 1;
     i->hash = hash_begin();
     hash_random(i->key, sizeof i->key);
+    i->ids = idset_create(p->config.scratch, p->config.id_run);
     shard_begin(&i->shard, 1);
     i->image = xcalloc(1, sizeof *i->image);
     i->image->id = job;
@@ -481,9 +579,8 @@ uint32_t ingest_window(struct ingest *i)
     uint64_t busy;
 
     pthread_mutex_lock(&i->pool->lock);
-    busy = i->fed_bytes - i->done_bytes + i->bytes_sent;
+    busy = i->fed_bytes - i->done_bytes + i->bytes_sent - i->staged_bytes;
     pthread_mutex_unlock(&i->pool->lock);
-    busy -= i->staged_bytes;
     return busy >= XFER_WINDOW_BYTES ? 0 : XFER_WINDOW_BYTES - (uint32_t)busy;
 }
 
@@ -498,18 +595,18 @@ int ingest_end(struct ingest *i, const uint8_t hash[HASH_BYTES],
     if (memcmp(mine, hash, HASH_BYTES) != 0)
         return err_set(err, ERR_PROTOCOL,
                        "the submitted lines do not have their hash");
-    if (i->filling != NULL && i->filling->text.len > i->line_start) {
+    /* There is a last batch, be it empty: the threads finish, which may take
+     * seconds, not the caller. */
+    need_batch(i);
+    if (i->filling->text.len > i->line_start) {
         i->filling->n_lines++; /* the last line lacks its newline */
         i->next_line++;
     }
-    if (i->filling != NULL)
-        send_batch(i);
     pthread_mutex_lock(&i->pool->lock);
     i->ended = true;
-    i->last_batch = i->next_batch;
-    if (!i->finishing)
-        finish_ready(i); /* everything may have been finished already */
+    i->last_batch = i->next_batch + 1;
     pthread_mutex_unlock(&i->pool->lock);
+    send_batch(i);
     return 0;
 }
 
@@ -517,13 +614,14 @@ int ingest_end(struct ingest *i, const uint8_t hash[HASH_BYTES],
 
 void ingest_staged(struct ingest *i, const struct op *op)
 {
+    pthread_mutex_lock(&i->pool->lock);
     i->n_staged++;
     i->staged_bytes += op->stage.raw_bytes;
-    if (op->status != OP_FAILED)
-        return;
-    pthread_mutex_lock(&i->pool->lock);
-    if (i->err.code == ERR_NONE)
+    if (op->status == OP_FAILED && i->err.code == ERR_NONE)
         i->err = op->err;
+    else if (op->status == OP_OK && op->kind == OP_RESTAGE)
+        restaged(i, &op->stage);
+    pthread_cond_broadcast(&i->pool->staged);
     pthread_mutex_unlock(&i->pool->lock);
 }
 
@@ -549,6 +647,7 @@ struct op *ingest_accept(struct ingest *i, int64_t now_unix_ms)
     assert(!i->accepted);
     i->accepted = true;
     i->image->submitted_unix_ms = now_unix_ms;
+    job_image_count(i->image);
     op->accept.image = i->image;
     op->accept.ingest = i;
     i->image = NULL;
@@ -581,7 +680,8 @@ void ingest_free(struct ingest *i)
     batch_free(i->filling);
     lineset_writer_free(&i->shard.input);
     lineset_writer_free(&i->shard.rejected);
-    idset_free(&i->ids);
+    idset_destroy(i->ids);
     job_image_free(i->image);
+    free(i->first_line);
     free(i);
 }

@@ -1,15 +1,16 @@
 /* daemon/ingest.h - a stream of input lines becomes a job
  *
  *     bytes -> batches of whole lines -> validated by a few threads, in any
- *     order -> finished in input order: duplicate ids, shards -> OP_STAGE
- *     ... and when all is staged: OP_ACCEPT
+ *     order -> finished in input order: shards -> OP_STAGE
+ *     ... after the last line: duplicate ids are known -> OP_RESTAGE of the
+ *     shards that hold them ... and when all is staged: OP_ACCEPT
  *
- * A line that is no record becomes an error line of its shard; it never fails
- * the submission. Blank lines are counted and skipped; a byte order mark on
+ * A line that is no record, or whose id an earlier line has, becomes an error
+ * line of its shard; it never fails the submission. Blank lines are counted and skipped; a byte order mark on
  * line 1, "\r\n", and a last line without "\n" are accepted.
  *
  * Memory of one submission: XFER_WINDOW_BYTES of lines under way, one shard and
- * one line being filled, and the set of ids (daemon/idset.h).
+ * one line being filled, `id_run` ids (daemon/idset.h) and 100 bytes a shard.
  *
  * Except for the pool's own threads, one thread makes all calls.
  */
@@ -33,6 +34,8 @@ struct ingest;
 struct ingest_config {
     int threads;          /* 1..INGEST_THREADS_MAX */
     uint64_t max_records; /* of one job */
+    const char *scratch;  /* folder for ids that do not fit in memory */
+    size_t id_run;        /* ids in memory; 0: EXTSORT_RUN_ITEMS */
     /* Takes an operation over; called by any thread. Each comes back through
      * ingest_staged(), OP_DISCARD excepted. */
     void (*submit)(void *arg, struct op *op);
@@ -65,7 +68,7 @@ uint32_t ingest_window(struct ingest *i);
 int ingest_end(struct ingest *i, const uint8_t hash[HASH_BYTES],
                struct err *err);
 
-/* An OP_STAGE of this submission came back. */
+/* An OP_STAGE or OP_RESTAGE of this submission came back. */
 void ingest_staged(struct ingest *i, const struct op *op);
 
 enum ingest_progress {

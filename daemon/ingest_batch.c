@@ -1,5 +1,6 @@
 #include "daemon/ingest_batch.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,8 +84,6 @@ static void validate_line(struct batch *b, const uint8_t key[16], size_t start,
         record_parse(b->text.data + start, len, line, &partial, &e);
 
     item->line = line;
-    item->text_start = (uint32_t)start;
-    item->text_len = (uint32_t)len;
     if (r == NULL) {
         reject(b, item, &partial, &e);
         record_clear(&partial);
@@ -120,19 +119,19 @@ void batch_validate(struct batch *b, const uint8_t key[16])
     }
 }
 
-void batch_duplicate(const struct batch *b, const struct batch_item *item,
-                     uint64_t first_line, struct buf *out)
+uint64_t duplicate_error(const char *text, size_t len,
+                         const struct idset_duplicate *d, struct buf *out)
 {
     struct record_error e;
-    struct record partial = {0};
-    struct record *r = record_parse(b->text.data + item->text_start,
-                                    item->text_len, item->line, &partial, &e);
+    struct record *r = record_parse(text, len, d->line, NULL, &e);
+    uint64_t cost;
 
+    assert(r != NULL); /* it was valid when it was submitted */
     record_error_set(&e, "duplicate_id", "id",
                      "this id was given on line %" PRIu64 " already",
-                     first_line);
-    if (r != NULL)
-        record_write_error(r, &e, out);
-    record_clear(&partial);
+                     d->first_line);
+    record_write_error(r, &e, out);
+    cost = record_cost(r);
     record_free(r);
+    return cost;
 }

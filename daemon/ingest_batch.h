@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "daemon/idset.h"
 
 struct ingest;
 
@@ -17,8 +18,6 @@ struct batch_item {
     uint64_t line;
     uint32_t start; /* in the batch's text; of a rejected one, in `errors` */
     uint32_t len;
-    uint32_t text_start; /* the line in the batch's text, always */
-    uint32_t text_len;
     bool rejected;
     bool generates;
     uint64_t cost; /* estimated tokens */
@@ -45,8 +44,10 @@ void batch_free(struct batch *b); /* NULL is allowed */
 /* Parse and check every line. `key` is the submission's secret for id_hash. */
 void batch_validate(struct batch *b, const uint8_t key[16]);
 
-/* Append the error object of a line whose id was seen on `first_line`. */
-void batch_duplicate(const struct batch *b, const struct batch_item *item,
-                     uint64_t first_line, struct buf *out);
+/* Append the error object of a valid line whose id was given before. Returns
+ * its cost, as validation found it.
+ */
+uint64_t duplicate_error(const char *text, size_t len,
+                         const struct idset_duplicate *d, struct buf *out);
 
 #endif /* DAEMON_INGEST_BATCH_H */

@@ -34,6 +34,8 @@ void op_free(struct op *op)
         buf_free(&op->read.data);
         break;
     case OP_STAGE:
+    case OP_RESTAGE:
+        free(op->stage.duplicate);
         buf_free(&op->stage.input);
         buf_free(&op->stage.rejected);
         buf_free(&op->stage.result);

@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "daemon/idset.h"
 #include "daemon/job.h"
 
 #define OP_LEASES_MAX 256 /* per operation */
@@ -25,6 +26,7 @@ enum op_kind {
     OP_REMOVE,  /* an ended job is forgotten */
     OP_READ,    /* part of a blob */
     OP_STAGE,   /* a shard of a job that is being submitted */
+    OP_RESTAGE, /* a staged shard again, without its duplicates */
     OP_ACCEPT,  /* the submitted job is complete: from now on it exists */
     OP_DISCARD, /* the submission was given up */
     OP_USAGE,   /* how large and how full the spool is; job 0 */
@@ -113,6 +115,10 @@ struct op_stage {
     struct buf rejected;
     struct buf result; /* of a shard without records; else empty */
     void *ingest;      /* whose it is */
+    /* OP_RESTAGE: without the counts and blobs, which are out fields then;
+     * `cost` is what it was. */
+    struct idset_duplicate *duplicate; /* [n_duplicates] by line, malloc'ed */
+    uint32_t n_duplicates;
 };
 
 struct op_accept {

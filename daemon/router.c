@@ -241,6 +241,7 @@ static void on_stored(struct router *r, struct op *op)
         break;
     case OP_READ:
     case OP_STAGE:
+    case OP_RESTAGE:
         if (op->status == OP_FAILED)
             step(r, &event);
         xfers_stored(r->xfers, op, unix_ms);
@@ -408,6 +409,7 @@ static int start_threads(struct router *r, struct err *err)
     struct ingest_config ingest = {
         .threads = r->config->ingest_threads,
         .max_records = r->config->max_records,
+        .scratch = spool_staging(r->spool),
         .submit = submit_from_ingest,
     };
     struct xfer_config xfer = {

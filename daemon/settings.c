@@ -9,7 +9,8 @@
 #include "daemon/ingest.h"
 #include "proto/limits.h"
 
-#define MAX_RECORDS_DEFAULT 10000000
+/* Shards are counted in 32 bits, and one has at least one record. */
+#define MAX_RECORDS_MAX (INT64_C(1) << 32)
 
 const char settings_help[] =
     "Usage: skeind --spool DIR --listen ENDPOINT [options]\n"
@@ -61,7 +62,7 @@ static const struct conf_key keys[] = {
      .type = CONF_INT,
      .offset = offsetof(struct settings, max_records),
      .min = 1,
-     .max = INT64_C(1) << 32},
+     .max = MAX_RECORDS_MAX},
     {.name = "beat_ms",
      .type = CONF_INT,
      .offset = offsetof(struct settings, beat_ms),
@@ -95,7 +96,7 @@ static void set_defaults(struct settings *s)
     *s = (struct settings){
         .log_level = xstrdup("info"),
         .ingest_threads = 2,
-        .max_records = MAX_RECORDS_DEFAULT,
+        .max_records = MAX_RECORDS_MAX,
         .beat_ms = BEAT_MS,
         .lease_ms = LEASE_COORDINATOR_MS,
         .lease_worker_ms = LEASE_WORKER_MS,

@@ -78,6 +78,11 @@ const char *spool_path(const struct spool *s)
     return s->path;
 }
 
+const char *spool_staging(const struct spool *s)
+{
+    return s->staging;
+}
+
 char *spool_registry(const struct spool *s)
 {
     return file_join(s->path, "registry.db");

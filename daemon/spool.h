@@ -25,6 +25,9 @@ void spool_close(struct spool *s); /* NULL is allowed */
 
 const char *spool_path(const struct spool *s);
 
+/* Where files may be that the next start deletes. */
+const char *spool_staging(const struct spool *s);
+
 /* Each malloc'ed. */
 char *spool_registry(const struct spool *s);
 char *spool_job(const struct spool *s, uint64_t job);

@@ -97,7 +97,9 @@ void store_usage(const struct store *s, uint64_t *used, uint64_t *avail);
 
 struct store_job *store_stage(struct store *s, uint64_t job, struct err *err);
 
-/* Write OP_STAGE shards. The first failure is final for the submission. */
+/* Write OP_STAGE or OP_RESTAGE shards. The first failure is final for the
+ * submission.
+ */
 int store_stage_add(struct store_job *j, struct op *const *op, size_t n,
                     struct err *err);
 

@@ -59,10 +59,11 @@ static const struct db_sql sql[STMT_COUNT] = {
                           "SELECT shard, n_records, cost, state, attempt,"
                           " nonce, epoch, crash_count, n_errors, tokens_in,"
                           " tokens_out, owner FROM shard ORDER BY shard"},
-    [STMT_SHARD_PUT] = {"write a shard",
-                        "INSERT INTO shard (shard, first_line, n_lines,"
-                        " n_records, n_rejected, cost, state)"
-                        " VALUES (?1,?2,?3,?4,?5,?6,?7)"},
+    [STMT_SHARD_PUT] =
+        {"write a shard",
+         "INSERT OR REPLACE INTO shard (shard, first_line, n_lines,"
+         " n_records, n_rejected, cost, state)"
+         " VALUES (?1,?2,?3,?4,?5,?6,?7)"},
     [STMT_SHARD_GRANT] = {"lease a shard",
                           "UPDATE shard SET state = 1, attempt = ?2,"
                           " nonce = ?3, epoch = ?4, worker = ?5, owner = ?6"

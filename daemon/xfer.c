@@ -722,6 +722,7 @@ void xfers_stored(struct xfers *x, struct op *op, int64_t now_unix_ms)
 
     switch (op->kind) {
     case OP_STAGE:
+    case OP_RESTAGE:
         ingest_staged(op->stage.ingest, op);
         t = find_ingest(x, op->stage.ingest);
         assert(t != NULL);

@@ -43,8 +43,8 @@ void xfers_destroy(struct xfers *x);
 void xfers_message(struct xfers *x, uint64_t peer, const struct wire_msg *m,
                    int64_t now_ms, int64_t now_unix_ms);
 
-/* An OP_STAGE, OP_READ, OP_ACCEPT or OP_RESULT came back. For the last two call
- * it after the core has seen them. */
+/* An OP_STAGE, OP_RESTAGE, OP_READ, OP_ACCEPT or OP_RESULT came back. For the
+ * last two call it after the core has seen them. */
 void xfers_stored(struct xfers *x, struct op *op, int64_t now_unix_ms);
 
 /* The ingest made progress. */

@@ -282,6 +282,47 @@ START_TEST(joining)
 }
 END_TEST
 
+START_TEST(scratch_has_no_name)
+{
+    char back[8] = "";
+    struct err err;
+    struct stat st;
+    int fd;
+
+    make_dir();
+    fd = file_scratch(dir, &err);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_uint_eq(st.st_nlink, 0);
+    ck_assert_int_eq(file_write_at(fd, "abcdef", 6, 100000, &err), 0);
+    ck_assert_int_eq(file_read_at(fd, back, 4, 100002, &err), 0);
+    ck_assert_str_eq(back, "cdef");
+    ck_assert_int_eq(file_read_at(fd, back, 5, 100002, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+    file_punch(fd, 0, 65536);
+    ck_assert_int_eq(file_read_at(fd, back, 4, 100002, &err), 0);
+    ck_assert_str_eq(back, "cdef");
+    close(fd);
+    drop_dir();
+    ck_assert_int_eq(file_scratch("/nonexistent", &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent"));
+}
+END_TEST
+
+START_TEST(write_at_tells_a_full_disk)
+{
+    int fd = open("/dev/full", O_RDWR);
+    struct err err;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(file_write_at(fd, "x", 1, 0, &err), -1);
+    ck_assert_int_eq(err.code, ERR_AGAIN);
+    close(fd);
+    ck_assert_int_eq(file_write_at(fd, "x", 1, 0, &err), -1);
+    ck_assert_int_eq(err.code, ERR_IO);
+}
+END_TEST
+
 int main(void)
 {
     return RUN_TESTS("file", reading_appends_up_to_the_bound,
@@ -291,5 +332,6 @@ int main(void)
                      a_failed_replacement_keeps_the_old_file,
                      directories_are_made_with_their_parents,
                      removing_a_tree_does_not_follow_links,
-                     a_tree_deeper_than_the_bound_is_refused, joining);
+                     a_tree_deeper_than_the_bound_is_refused,
+                     scratch_has_no_name, write_at_tells_a_full_disk, joining);
 }

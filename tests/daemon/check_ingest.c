@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/ingest.h"
+#include "daemon/restage.h"
 #include "proto/limits.h"
 #include "proto/lineset.h"
 #include "proto/record.h"
@@ -15,6 +16,8 @@ static struct ingest_pool *pool;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct op *staged; /* not given back yet; newest first */
 static bool disk_full;
+static const char *scratch = "/tmp";
+static size_t id_run;
 
 static void on_submit(void *arg, struct op *op)
 {
@@ -28,7 +31,12 @@ static void on_submit(void *arg, struct op *op)
 static void start_pool(int threads, uint64_t max_records)
 {
     struct ingest_config config = {
-        .threads = threads, .max_records = max_records, .submit = on_submit};
+        .threads = threads,
+        .max_records = max_records,
+        .scratch = scratch,
+        .id_run = id_run,
+        .submit = on_submit,
+    };
     struct err err;
 
     ck_assert_int_eq(hash_init(&err), 0);
@@ -55,6 +63,7 @@ struct outcome {
     struct buf text; /* "S<shard>\n", then "<line>[!]:<text>\n" */
     uint32_t n_ops;
     uint64_t lines_sum;  /* n_lines of all shards */
+    uint32_t n_again;    /* shards staged again */
     struct op *op[4096]; /* by shard */
 };
 
@@ -74,19 +83,46 @@ static void add_lines(struct outcome *o, const struct buf *packed)
     lineset_free(&set);
 }
 
+/* As the store does it. */
+static void stage_again(struct outcome *o, struct op *op)
+{
+    struct op *was = o->op[op->stage.shard];
+    struct err err;
+
+    ck_assert_ptr_nonnull(was);
+    ck_assert_msg(
+        restage(&op->stage, &was->stage.input, &was->stage.rejected, &err) == 0,
+        "%s", err.text);
+    ck_assert_uint_eq(op->stage.first_line, was->stage.first_line);
+    ck_assert_uint_eq(op->stage.n_lines, was->stage.n_lines);
+    ck_assert_uint_lt(op->stage.cost, was->stage.cost);
+    o->op[op->stage.shard] = NULL;
+    o->n_ops--;
+    o->n_again++;
+    op_free(was);
+}
+
 static void take_staged(struct ingest *in, struct outcome *o)
 {
-    struct op *op;
+    struct op *op, *head = NULL;
 
     pthread_mutex_lock(&lock);
     op = staged;
     staged = NULL;
     pthread_mutex_unlock(&lock);
-    while (op != NULL) {
+    for (struct op *newest = op; newest != NULL;) { /* oldest first */
+        struct op *older = newest->next;
+
+        newest->next = newest == op ? NULL : head;
+        head = newest;
+        newest = older;
+    }
+    for (op = head; op != NULL;) {
         struct op *next = op->next;
 
-        ck_assert_int_eq(op->kind, OP_STAGE);
         ck_assert_ptr_eq(op->stage.ingest, in);
+        if (op->kind == OP_RESTAGE && !disk_full)
+            stage_again(o, op);
         op->status = disk_full ? OP_FAILED : OP_OK;
         if (disk_full)
             err_set(&op->err, ERR_AGAIN, "no space");
@@ -437,6 +473,121 @@ START_TEST(too_many_records)
 }
 END_TEST
 
+/* Ids spilled 7 at a time: every one of many runs, and duplicates across them,
+ * beside each other, of absent ids, and of one whole shard.
+ */
+START_TEST(duplicates_across_runs)
+{
+    enum {
+        N = 5000
+    };
+    struct buf in = BUF_INIT;
+    struct outcome *o;
+
+    teardown();
+    id_run = 7;
+    start_pool(3, 1000000);
+    for (int i = 1; i <= N; i++) {
+        if (i > 2048 && i <= 3072) /* shard 2: all of them */
+            buf_addf(&in, "{\"id\":%d,\"text\":\"again\"}\n", i % 2 + 1);
+        else if (i % 1000 == 7) /* the default id of line 3 */
+            buf_addf(&in, "{\"id\":3,\"text\":\"three\"}\n");
+        else
+            buf_addf(&in, "{\"text\":\"%d\"}\n", i);
+    }
+    o = submit(in.data, in.len, 5000);
+    ck_assert_int_eq(o->progress, INGEST_READY);
+    ck_assert_uint_eq(o->image->lines, N);
+    ck_assert_uint_eq(o->image->n_shards, 5);
+    ck_assert_uint_eq(o->image->rejected, 1024 + 4);
+    ck_assert_uint_eq(o->image->records, N - 1024 - 4);
+    ck_assert_uint_eq(o->image->shard[2].n_records, 0);
+    ck_assert_int_eq(o->image->shard[2].state, SHARD_DONE);
+    ck_assert_uint_eq(o->image->shard[0].n_records, 1024 - 2);
+    ck_assert_uint_eq(o->image->shards_done, 1);
+    ck_assert_uint_eq(o->n_again, 4);
+    ck_assert(has(o, "S2\n2049!:{"));
+    ck_assert(has(o, "on line 1 already"));
+    ck_assert(has(o, "\n7!:{"));
+    ck_assert(has(o, "\n1007!:{"));
+    ck_assert(has(o, "on line 3 already"));
+    ck_assert(!has(o, "on line 7 already"));
+    ck_assert(has(o, "\n4007!:{"));
+    ck_assert(has(o, "\n4008:{"));
+    outcome_free(o);
+    buf_free(&in);
+    id_run = 0;
+}
+END_TEST
+
+/* One line again and again, in more shards than may be under way. */
+START_TEST(all_but_one_are_duplicates)
+{
+    struct buf in = BUF_INIT;
+    struct outcome *o;
+
+    teardown();
+    id_run = 1000;
+    start_pool(2, 1000000);
+    for (int i = 0; i < 40000; i++)
+        buf_adds(&in, "{\"id\":\"x\",\"text\":\"t\"}\n");
+    o = submit(in.data, in.len, CHUNK_BYTES_MAX);
+    ck_assert_int_eq(o->progress, INGEST_READY);
+    ck_assert_uint_eq(o->image->records, 1);
+    ck_assert_uint_eq(o->image->rejected, 39999);
+    ck_assert_uint_eq(o->image->cost, o->image->shard[0].cost);
+    ck_assert_uint_eq(o->n_again, o->image->n_shards);
+    ck_assert_uint_eq(o->image->shards_done, o->image->n_shards - 1);
+    outcome_free(o);
+    buf_free(&in);
+    id_run = 0;
+}
+END_TEST
+
+/* Given up while its duplicates are being written. */
+START_TEST(given_up_among_duplicates)
+{
+    uint8_t id[REQUEST_ID_BYTES] = {1}, hash[HASH_BYTES];
+    struct ingest *in = ingest_begin(pool, 7, id, "spec", 4);
+    struct outcome *o = xcalloc(1, sizeof *o);
+    struct buf text = BUF_INIT;
+    struct err err;
+
+    for (int i = 0; i < 40000; i++)
+        buf_adds(&text, "{\"id\":\"x\",\"text\":\"t\"}\n");
+    ingest_feed(in, text.data, text.len);
+    hash_bytes(text.data, text.len, hash);
+    ck_assert_int_eq(ingest_end(in, hash, &err), 0);
+    while (o->n_again < 3)
+        wait_progress(in, o);
+    ingest_abort(in);
+    while (!ingest_idle(in))
+        wait_progress(in, o);
+    ck_assert_uint_lt(o->n_again, 40);
+    ingest_free(in);
+    outcome_free(o);
+    buf_free(&text);
+}
+END_TEST
+
+START_TEST(no_place_for_the_ids)
+{
+    struct outcome *o;
+
+    teardown();
+    scratch = "/proc/nowhere";
+    id_run = 2;
+    start_pool(2, 1000000);
+    o = submit("{\"text\":\"1\"}\n{\"text\":\"2\"}\n{\"text\":\"3\"}\n", 39,
+               100);
+    ck_assert_int_eq(o->progress, INGEST_FAILED);
+    ck_assert_ptr_nonnull(strstr(o->err.text, "/proc/nowhere"));
+    outcome_free(o);
+    scratch = "/tmp";
+    id_run = 0;
+}
+END_TEST
+
 START_TEST(full_disk_fails_the_submission)
 {
     struct outcome *o;
@@ -509,6 +660,10 @@ int main(void)
     tcase_add_test(t, many_bad_lines_are_cut_into_shards);
     tcase_add_test(t, wrong_hash_is_refused);
     tcase_add_test(t, too_many_records);
+    tcase_add_test(t, duplicates_across_runs);
+    tcase_add_test(t, all_but_one_are_duplicates);
+    tcase_add_test(t, given_up_among_duplicates);
+    tcase_add_test(t, no_place_for_the_ids);
     tcase_add_test(t, full_disk_fails_the_submission);
     tcase_add_test(t, window_closes_and_opens);
     suite_add_tcase(s, t);

@@ -94,7 +94,10 @@ static void setup(void)
         .nonce = nonce,
     };
     struct ingest_config ingest = {
-        .threads = 2, .max_records = 1000000, .submit = on_submit};
+        .threads = 2,
+        .max_records = 1000000,
+        .submit = on_submit,
+    };
     struct xfer_config xfer = {
         .send = on_send, .submit = on_submit, .step = step};
     struct err err;
@@ -102,6 +105,7 @@ static void setup(void)
     skew_ms = 0;
     spooled_init(&s);
     commit = commit_start(s.store, &err);
+    ingest.scratch = spool_staging(s.spool);
     pool = ingest_pool_start(&ingest, &err);
     core = core_create(&core_config);
     xfer.core = core;
@@ -130,10 +134,12 @@ static void settle(void)
             struct core_event e = {.kind = CORE_STORED, .op = op};
 
             atomic_fetch_sub(&with_store, 1);
-            if (op->kind != OP_STAGE && op->kind != OP_READ)
+            if (op->kind != OP_STAGE && op->kind != OP_RESTAGE
+                && op->kind != OP_READ)
                 step(NULL, &e);
-            if (op->kind == OP_STAGE || op->kind == OP_READ
-                || op->kind == OP_ACCEPT || op->kind == OP_RESULT)
+            if (op->kind == OP_STAGE || op->kind == OP_RESTAGE
+                || op->kind == OP_READ || op->kind == OP_ACCEPT
+                || op->kind == OP_RESULT)
                 xfers_stored(xfers, op, 1000);
             op_free(op);
             op = next;
@@ -388,6 +394,37 @@ START_TEST(submit_is_answered_when_it_is_durable)
 }
 END_TEST
 
+/* Found after the shard was written: it is written again. */
+START_TEST(duplicates_are_rejected_before_the_answer)
+{
+    static const char text[] = "{\"id\":\"a\",\"text\":\"one\"}\n"
+                               "{\"id\":\"b\",\"text\":\"two\"}\n"
+                               "{\"id\":\"a\",\"text\":\"three\"}\n";
+    const struct wire_msg *m;
+    struct lineset set;
+    struct err err;
+
+    say_submit(CLIENT, 70, 1);
+    say_chunk(CLIENT, 70, 0, text, sizeof text - 1);
+    say_end(CLIENT, 70, text, sizeof text - 1, false);
+    settle();
+    m = find(CLIENT, WIRE_SUBMITTED);
+    ck_assert_ptr_nonnull(m);
+    ck_assert_uint_eq(m->submitted->records, 2);
+    ck_assert_uint_eq(m->submitted->rejected, 1);
+    say_fetch_blob(m->submitted->job, 0, SKEIN__BLOB_KIND__BLOB_REJECTED, 0, 0);
+    m = find(CLIENT, WIRE_XFER_CHUNK);
+    ck_assert_ptr_nonnull(m);
+    ck_assert_int_eq(
+        lineset_unpack(m->chunk->data.data, m->chunk->data.len, &set, &err), 0);
+    ck_assert_uint_eq(set.n, 1);
+    ck_assert_uint_eq(set.item[0].line, 3);
+    ck_assert_ptr_nonnull(
+        memmem(set.item[0].text, set.item[0].len, "on line 1 already", 17));
+    lineset_free(&set);
+}
+END_TEST
+
 START_TEST(submit_again_returns_the_same_job)
 {
     uint64_t job = submit_all(1);
@@ -609,6 +646,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, submit_is_answered_when_it_is_durable);
+    tcase_add_test(t, duplicates_are_rejected_before_the_answer);
     tcase_add_test(t, submit_again_returns_the_same_job);
     tcase_add_test(t, submit_starts_over_on_another_connection);
     tcase_add_test(t, gap_is_told_once_with_the_offset_to_go_on_from);
