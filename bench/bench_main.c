@@ -28,6 +28,12 @@ static const struct command {
      "    target:SEQUENCESxLENGTH (the last two tokens scored), score:mix and\n"
      "    target:mix (lengths like lambada's), decode:SEQUENCES,\n"
      "    draw:SEQUENCES (sampled, not greedy).\n"},
+    {"kernels", bench_kernels,
+     "kernels [--shape 1.5B] [--compute fp16|bf16|fp32] [--device K]\n"
+     "        [--only wkv7|rows|score|products]\n"
+     "    Every kernel of the GPU: its values against a twin on the CPU, then "
+     "its\n"
+     "    time beside what memory or arithmetic allow.\n"},
     {"logprobs", bench_logprobs,
      "logprobs [--compute fp16|bf16|fp32] [--backend cpu|cuda] [--rows N]\n"
      "         MODEL TOKENS\n"

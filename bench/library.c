@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "bench/fill.h"
+#include "bench/device.h"
 #include "bench/stopwatch.h"
 #include "cuda/cu.h"
 

@@ -1,6 +1,6 @@
 #include "bench/random_model.h"
 
-#include "bench/fill.h"
+#include "bench/device.h"
 #include "cuda/cu.h"
 
 #define STAGE_BYTES ((int64_t)256 << 20)

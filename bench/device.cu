@@ -1,7 +1,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "bench/fill.h"
+#include "bench/device.h"
 
 #define BLOCKS 1056
 #define THREADS 256
@@ -42,5 +42,30 @@ extern "C" cudaError_t kernel_fill(const struct fill *f, enum fill_type type,
         fill<<<BLOCKS, THREADS, 0, s>>>(*f, first, n, (__nv_bfloat16 *)to);
     else
         fill<<<BLOCKS, THREADS, 0, s>>>(*f, first, n, (float *)to);
+    return cudaGetLastError();
+}
+
+/* Eight chains per thread and 8 warps a scheduler hide the latency. */
+static __global__ void __launch_bounds__(256) fma_chains(float *out)
+{
+    float x[8], a = 0.999f + 1e-9f * threadIdx.x;
+    float sum = 0.0f;
+
+    for (int i = 0; i < 8; i++)
+        x[i] = (float)(threadIdx.x + i);
+#pragma unroll 16
+    for (int n = 0; n < 4096; n++)
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            x[i] = __fmaf_rn(x[i], a, 1e-3f);
+    for (int i = 0; i < 8; i++)
+        sum += x[i];
+    if (sum == 12345.0f) /* never: keeps the work alive */
+        *out = sum;
+}
+
+extern "C" cudaError_t kernel_fma(float *out, cudaStream_t s)
+{
+    fma_chains<<<BLOCKS, THREADS, 0, s>>>(out);
     return cudaGetLastError();
 }

@@ -1,6 +1,6 @@
-/* bench/fill.h - random values in device memory */
-#ifndef BENCH_FILL_H
-#define BENCH_FILL_H
+/* bench/device.h - kernels of the benchmark itself */
+#ifndef BENCH_DEVICE_H
+#define BENCH_DEVICE_H
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
@@ -27,8 +27,14 @@ struct fill {
 cudaError_t kernel_fill(const struct fill *f, enum fill_type type,
                         uint64_t first, int64_t n, void *to, cudaStream_t s);
 
+/* Fused multiply-adds alone, FMA_FLOPS of them counted as 2 flops each, on
+ * every multiprocessor: what recurrence and norms cannot beat. `out` [1].
+ */
+#define FMA_FLOPS (2.0 * 1056 * 256 * 8 * 4096)
+cudaError_t kernel_fma(float *out, cudaStream_t s);
+
 #ifdef __cplusplus
 }
 #endif
 
-#endif /* BENCH_FILL_H */
+#endif /* BENCH_DEVICE_H */
