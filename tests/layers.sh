@@ -29,6 +29,7 @@ yaml.h:        common/conf.c
 zmq.h:         proto/sock.c
 nccl.h:        cuda/comm_nccl.c
 cublasLt.h:    cuda/gemm.c bench/library.c
+zlib.h:        common/source.c
 sodium.h:      common/hash.c common/keys.c
 cuda/engine.h: cuda/engine.c worker/rank_main.c model/tool_main.c
 '
