@@ -197,6 +197,7 @@ static void show_sending(void *ctx, uint64_t sent, uint64_t size)
     struct run *r = ctx;
     char text[64];
 
+    /* plan.h has read it to its end, so that its size is known */
     snprintf(text, sizeof text, "reading the input: %.0f%%",
              size > 0 ? 100.0 * (double)sent / (double)size : 100.0);
     progress_note(&r->screen, text);

@@ -196,8 +196,8 @@ static int wait_for(struct rpc *r, const struct submit_options *o, uint64_t id,
 }
 
 static int send_job(struct rpc *r, const struct submit_options *o,
-                    const struct submit_input *in, char *name,
-                    struct submit_result *out, struct err *err)
+                    struct input *in, char *name, struct submit_result *out,
+                    struct err *err)
 {
     Skein__JobSpec spec = SKEIN__JOB_SPEC__INIT;
     uint8_t request_id[SUBMIT_ID_BYTES];
@@ -219,7 +219,7 @@ static int run_submit(const void *options, char *const *arg, int n_arg,
 {
     const struct submit_options *o = options;
     const char *server = o->common.server ? o->common.server : SETTINGS_SERVER;
-    struct submit_input in = {.fd = -1};
+    struct input in = INPUT_INIT;
     struct submit_result done;
     struct rpc *r = NULL;
     char *name = NULL;
@@ -230,7 +230,7 @@ static int run_submit(const void *options, char *const *arg, int n_arg,
         return -1;
     if (job_name(o, arg[0], &name, err) < 0
         || (o->wait && interrupt_catch(err) < 0)
-        || submit_open(arg[0], &in, err) < 0)
+        || input_open(arg[0], &in, err) < 0)
         goto out;
     r = rpc_open(server, err);
     if (r == NULL || send_job(r, o, &in, name, &done, err) < 0
@@ -239,7 +239,7 @@ static int run_submit(const void *options, char *const *arg, int n_arg,
     say_submitted(o, &done);
     status = o->wait ? wait_for(r, o, done.job, err) : 0;
 out:
-    submit_close(&in);
+    input_close(&in);
     free(name);
     rpc_close(r);
     return status;

@@ -252,35 +252,30 @@ static bool has_text(const struct record *r)
 static int check_needs_none(struct plan *p, const struct err *why,
                             struct err *err)
 {
-    FILE *f = fopen(p->input_path, "re");
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t len;
-    int ret = 0;
+    struct lines lines;
+    const char *line;
+    size_t len;
+    int got = 1;
 
-    if (f == NULL)
-        return err_set(err, ERR_INVALID, "%s: cannot open: %s", p->input_path,
-                       strerror(errno));
-    for (uint64_t n = 1; n <= PEEK_LINES && ret == 0; n++) {
+    lines_open(&lines, &p->input, RECORD_BYTES_MAX);
+    while (got == 1 && lines.number < PEEK_LINES) {
         struct record_error ignored;
         struct record *r;
 
-        len = getline(&line, &cap, f);
-        if (len < 0)
+        got = lines_next(&lines, &line, &len, err);
+        if (got != 1)
             break;
-        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
-            len--;
-        r = record_parse(line, (size_t)len, n, NULL, &ignored);
+        r = record_parse(line, len, lines.number, NULL, &ignored);
         if (r != NULL && has_text(r))
-            ret = err_set(err, ERR_CONFIG,
+            got = err_set(err, ERR_CONFIG,
                           "%s:%llu: has text, and there is no "
                           "tokenizer (%s). Give --tokenizer FILE",
-                          p->input_path, (unsigned long long)n, why->text);
+                          p->input_path, (unsigned long long)lines.number,
+                          why->text);
         record_free(r);
     }
-    free(line);
-    fclose(f);
-    return ret;
+    lines_close(&lines);
+    return got < 0 ? -1 : 0;
 }
 
 static int plan_tokenizer(struct plan *p, struct err *err)
@@ -304,23 +299,20 @@ static int hash_input(struct plan *p, struct err *err)
     struct hash_ctx *ctx = hash_begin();
     uint8_t *step = xcalloc(1, HASH_STEP_BYTES);
     uint64_t at = 0;
-    int ret = 0;
+    int64_t n;
 
-    while (at < p->input.size && ret == 0) {
-        ssize_t n = pread(p->input.fd, step, HASH_STEP_BYTES, (off_t)at);
-
+    do {
+        n = input_read_at(&p->input, at, step, HASH_STEP_BYTES, err);
         if (interrupt_signal() != 0)
-            ret = err_set(err, ERR_CANCELLED, "interrupted");
-        else if (n <= 0)
-            ret = err_set(err, ERR_IO, "%s: cannot read: %s", p->input_path,
-                          n < 0 ? strerror(errno) : "it became shorter");
-        else
+            n = err_set(err, ERR_CANCELLED, "interrupted");
+        if (n > 0)
             hash_update(ctx, step, (size_t)n);
         at += n > 0 ? (uint64_t)n : 0;
-    }
+    } while (n > 0);
     hash_end(ctx, p->state.input_hash);
     free(step);
-    return ret;
+    p->state.input_bytes = at;
+    return n < 0 ? -1 : 0;
 }
 
 static int plan_state(struct plan *p, struct err *err)
@@ -329,7 +321,6 @@ static int plan_state(struct plan *p, struct err *err)
     struct runstate *s = &p->state;
 
     s->input = xstrdup(p->input_path);
-    s->input_bytes = p->input.size;
     s->bos = xstrdup(o->bos != NULL ? o->bos : cmd_bos_choices[0]);
     s->seed = (uint64_t)o->seed.value;
     s->created_given = o->created.given;
@@ -341,8 +332,8 @@ static int plan_state(struct plan *p, struct err *err)
 int plan_make(const struct run_options *o, const char *input, struct plan *p,
               struct err *err)
 {
-    *p = (struct plan){.options = o, .input_path = input, .input = {.fd = -1}};
-    if (plan_paths(p, err) < 0 || submit_open(input, &p->input, err) < 0
+    *p = (struct plan){.options = o, .input_path = input, .input = INPUT_INIT};
+    if (plan_paths(p, err) < 0 || input_open(input, &p->input, err) < 0
         || plan_model(p, err) < 0 || plan_tokenizer(p, err) < 0
         || plan_state(p, err) < 0) {
         plan_free(p);
@@ -353,7 +344,7 @@ int plan_make(const struct run_options *o, const char *input, struct plan *p,
 
 void plan_free(struct plan *p)
 {
-    submit_close(&p->input);
+    input_close(&p->input);
     free(p->output);
     free(p->errors);
     free(p->dir);
@@ -361,5 +352,5 @@ void plan_free(struct plan *p)
     free(p->model_arg);
     free(p->tokenizer);
     runstate_free(&p->state);
-    *p = (struct plan){.input = {.fd = -1}};
+    *p = (struct plan){.input = INPUT_INIT};
 }

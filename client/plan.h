@@ -12,7 +12,7 @@
 
 #include "client/cmd.h"
 #include "client/runstate.h"
-#include "client/submit.h"
+#include "client/input.h"
 
 struct run_options {
     struct common_options common;
@@ -33,14 +33,14 @@ struct run_options {
 struct plan {
     const struct run_options *options;
     const char *input_path;
-    struct submit_input input;
-    char *output;      /* links resolved: the spool stands beside the file */
-    char *errors;      /* path of the error file */
-    bool errors_given; /* named with -e: written even when it is empty */
-    char *dir;         /* OUT.skein */
-    char *model_name;  /* as the job asks for it */
-    char *model_arg;   /* NAME=PATH of the worker */
-    char *tokenizer;   /* path, or NULL */
+    struct input input; /* its size is known */
+    char *output;       /* links resolved: the spool stands beside the file */
+    char *errors;       /* path of the error file */
+    bool errors_given;  /* named with -e: written even when it is empty */
+    char *dir;          /* OUT.skein */
+    char *model_name;   /* as the job asks for it */
+    char *model_arg;    /* NAME=PATH of the worker */
+    char *tokenizer;    /* path, or NULL */
     const char *devices;
     bool null_backend;
     struct runstate state; /* request_id is not filled */

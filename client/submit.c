@@ -1,16 +1,10 @@
 #include "client/submit.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "client/interrupt.h"
 #include "common/clock.h"
-#include "common/file.h"
 #include "common/hash.h"
 #include "proto/limits.h"
 
@@ -24,7 +18,7 @@ enum phase {
 
 struct sender {
     struct rpc *rpc;
-    const struct submit_input *in;
+    struct input *in;
     Skein__Submit submit;
     uint64_t xfer;
     enum phase phase;
@@ -43,80 +37,6 @@ struct sender {
     uint8_t *chunk;     /* [CHUNK_BYTES_MAX] */
 };
 
-/* Copy a pipe to a file that has no name, so that nothing can be left behind.
- */
-static int copy_stream(int from, const char *path, struct submit_input *in,
-                       struct err *err)
-{
-    const char *dir = getenv("TMPDIR");
-    char block[1 << 16];
-    ssize_t n;
-    int fd;
-
-    if (dir == NULL || dir[0] != '/')
-        dir = "/var/tmp";
-    fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_set(err, ERR_IO, "%s: cannot create a temporary file: %s",
-                       dir, strerror(errno));
-    while ((n = read(from, block, sizeof block)) != 0) {
-        if (n < 0 && errno == EINTR && interrupt_signal() == 0)
-            continue;
-        if (n < 0) {
-            err_set(err, ERR_IO, "%s: cannot read: %s", path, strerror(errno));
-            goto fail;
-        }
-        if (file_write_all(fd, block, (size_t)n) < 0) {
-            err_set(err, ERR_IO, "%s: cannot write a temporary copy of %s: %s",
-                    dir, path, strerror(errno));
-            goto fail;
-        }
-        in->size += (uint64_t)n;
-    }
-    in->fd = fd;
-    return 0;
-fail:
-    close(fd);
-    return -1;
-}
-
-int submit_open(const char *path, struct submit_input *in, struct err *err)
-{
-    bool standard = strcmp(path, "-") == 0;
-    int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    int ret;
-
-    *in = (struct submit_input){.fd = -1};
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        err_set(err, ERR_INVALID, "%s: cannot open: %s", path, strerror(errno));
-        goto fail;
-    }
-    if (S_ISDIR(st.st_mode)) {
-        err_set(err, ERR_INVALID,
-                "%s: is a directory, not a file of JSON lines", path);
-        goto fail;
-    }
-    if (S_ISREG(st.st_mode) && (!standard || lseek(fd, 0, SEEK_CUR) == 0)) {
-        *in = (struct submit_input){.fd = fd, .size = (uint64_t)st.st_size};
-        return 0;
-    }
-    ret = copy_stream(fd, standard ? "standard input" : path, in, err);
-    close(fd);
-    return ret;
-fail:
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-void submit_close(struct submit_input *in)
-{
-    if (in->fd >= 0)
-        close(in->fd);
-    in->fd = -1;
-}
-
 /* Everything before `end` goes into the hash exactly once, however often it is
  * sent; chunk holds the bytes from `start`.
  */
@@ -131,35 +51,13 @@ static void hash_chunk(struct sender *s, uint64_t start, size_t len)
     s->hashed = start + len;
 }
 
-static int read_chunk(struct sender *s, size_t len, struct err *err)
-{
-    size_t have = 0;
-
-    while (have < len) {
-        ssize_t n = pread(s->in->fd, s->chunk + have, len - have,
-                          (off_t)(s->next + have));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_set(err, ERR_IO, "cannot read the input: %s",
-                           strerror(errno));
-        if (n == 0)
-            return err_set(err, ERR_INVALID,
-                           "the input became shorter while it "
-                           "was being sent");
-        have += (size_t)n;
-    }
-    return 0;
-}
-
 static int send_begin(struct sender *s, struct err *err)
 {
     Skein__XferBegin m = SKEIN__XFER_BEGIN__INIT;
     int ret;
 
     m.xfer = s->xfer;
-    m.size = s->in->size;
+    m.size = s->in->size == INPUT_SIZE_UNKNOWN ? 0 : s->in->size;
     m.what_case = SKEIN__XFER_BEGIN__WHAT_SUBMIT;
     m.submit = &s->submit;
     ret = rpc_send(s->rpc, WIRE_XFER_BEGIN, &m.base, err);
@@ -184,14 +82,16 @@ static int send_chunks(struct sender *s, struct err *err)
 {
     while (s->next < s->limit && s->next < s->in->size) {
         Skein__XferChunk m = SKEIN__XFER_CHUNK__INIT;
-        uint64_t end = s->limit < s->in->size ? s->limit : s->in->size;
         size_t len = CHUNK_BYTES_MAX;
+        int64_t got;
         int ret;
 
-        if (end - s->next < len)
-            len = (size_t)(end - s->next);
-        if (read_chunk(s, len, err) < 0)
-            return -1;
+        if (s->limit - s->next < len)
+            len = (size_t)(s->limit - s->next);
+        got = input_read_at(s->in, s->next, s->chunk, len, err);
+        if (got <= 0)
+            return (int)got;
+        len = (size_t)got;
         m.xfer = s->xfer;
         m.offset = s->next;
         m.data = (ProtobufCBinaryData){.len = len, .data = s->chunk};
@@ -204,7 +104,7 @@ static int send_chunks(struct sender *s, struct err *err)
     return 0;
 }
 
-/* Everything is sent and acknowledged: say so, with the hash. */
+/* All of it was sent, and the coordinator has it: say so, with the hash. */
 static int finish_sending(struct sender *s, int64_t now, struct err *err)
 {
     if (s->hash != NULL) {
@@ -215,6 +115,15 @@ static int finish_sending(struct sender *s, int64_t now, struct err *err)
     s->phase = PHASE_END;
     s->repeat_at = now + RPC_REPEAT_MS;
     return send_end(s, err) < 0 ? -1 : 0;
+}
+
+/* Send what may be sent; where the end is may be learned by that. */
+static int send_on(struct sender *s, uint64_t arrived, int64_t now,
+                   struct err *err)
+{
+    if (send_chunks(s, err) < 0)
+        return -1;
+    return arrived == s->in->size ? finish_sending(s, now, err) : 0;
 }
 
 /* GO: the coordinator has everything before `offset` and wants the rest. After
@@ -233,12 +142,12 @@ static int on_go(struct sender *s, uint64_t seq, const Skein__XferGo *go,
                        (unsigned long long)go->offset,
                        (unsigned long long)s->hashed);
     s->moved_seq = rpc_seq(s->rpc);
-    if (go->offset == s->in->size)
-        return s->phase == PHASE_END ? 0 : finish_sending(s, now, err);
+    if (go->offset == s->in->size && s->phase == PHASE_END)
+        return 0;
     s->phase = PHASE_SEND;
     s->next = go->offset;
     s->limit = go->offset + go->window;
-    return send_chunks(s, err);
+    return send_on(s, go->offset, now, err);
 }
 
 static int on_ack(struct sender *s, const Skein__XferAck *ack, int64_t now,
@@ -252,9 +161,7 @@ static int on_ack(struct sender *s, const Skein__XferAck *ack, int64_t now,
     }
     if (ack->offset + ack->window > s->limit)
         s->limit = ack->offset + ack->window;
-    if (ack->offset == s->in->size && s->next == s->in->size)
-        return finish_sending(s, now, err);
-    return send_chunks(s, err);
+    return send_on(s, ack->offset, now, err);
 }
 
 /* ERR_AGAIN: the coordinator is busy, or its disk is full: at once, or where
@@ -354,7 +261,7 @@ static int converse(struct sender *s, submit_progress_fn *progress, void *ctx,
     }
 }
 
-int submit_send(struct rpc *r, const struct submit_input *in,
+int submit_send(struct rpc *r, struct input *in,
                 const uint8_t request_id[SUBMIT_ID_BYTES], Skein__JobSpec *spec,
                 submit_progress_fn *progress, void *ctx,
                 struct submit_result *out, struct err *err)

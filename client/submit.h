@@ -11,15 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/input.h"
 #include "client/rpc.h"
 #include "common/err.h"
 
 #define SUBMIT_ID_BYTES 16
-
-struct submit_input {
-    int fd;        /* seekable */
-    uint64_t size; /* bytes */
-};
 
 struct submit_result {
     uint64_t job;
@@ -29,18 +25,13 @@ struct submit_result {
     bool existing; /* the request id had been accepted before */
 };
 
-/* Open `path`, or "-" for standard input. What cannot be read twice is copied
- * to an unnamed temporary file first, so that a lost connection can start over.
- * ERR_INVALID (missing, a directory), ERR_IO.
+/* Called now and then with the bytes sent of `size`, which may be
+ * INPUT_SIZE_UNKNOWN.
  */
-int submit_open(const char *path, struct submit_input *in, struct err *err);
-void submit_close(struct submit_input *in);
-
-/* Called now and then with the bytes the coordinator has. */
 typedef void submit_progress_fn(void *ctx, uint64_t sent, uint64_t size);
 
 /* Send everything and wait until the job is durable. `progress` may be NULL. */
-int submit_send(struct rpc *r, const struct submit_input *in,
+int submit_send(struct rpc *r, struct input *in,
                 const uint8_t request_id[SUBMIT_ID_BYTES], Skein__JobSpec *spec,
                 submit_progress_fn *progress, void *ctx,
                 struct submit_result *out, struct err *err);
