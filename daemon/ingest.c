@@ -9,8 +9,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "daemon/extsort.h"
-#include "daemon/idset.h"
+#include "common/extsort.h"
+#include "common/idset.h"
 #include "daemon/ingest_batch.h"
 #include "daemon/restage.h"
 #include "proto/limits.h"

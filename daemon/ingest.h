@@ -10,7 +10,7 @@
  * line 1, "\r\n", and a last line without "\n" are accepted.
  *
  * Memory of one submission: XFER_WINDOW_BYTES of lines under way, one shard and
- * one line being filled, `id_run` ids (daemon/idset.h) and 100 bytes a shard.
+ * one line being filled, `id_run` ids (common/idset.h) and 100 bytes a shard.
  *
  * Except for the pool's own threads, one thread makes all calls.
  */

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
-#include "daemon/idset.h"
+#include "common/idset.h"
 
 struct ingest;
 

@@ -10,7 +10,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "daemon/idset.h"
+#include "common/idset.h"
 #include "daemon/job.h"
 
 #define OP_LEASES_MAX 256 /* per operation */

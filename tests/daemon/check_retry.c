@@ -1,10 +1,10 @@
 /* Failed lines out of a shard, and their answers back into it. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/retry.h"
 #include "proto/lineset.h"
+#include "tests/common/run.h"
 
 /* Lines 10, 12, 14, ... of `prefix` and their number; "!" in `marks` makes an
  * error, " " leaves the line out, anything else is an answer.
@@ -123,18 +123,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("retry");
-    TCase *tc = tcase_create("retry");
-    SRunner *runner = srunner_create(s);
-    int failed;
-
-    tcase_add_test(tc, failed_lines_come_out);
-    tcase_add_test(tc, input_and_result_must_fit);
-    tcase_add_test(tc, answers_take_the_places_of_errors);
-    tcase_add_test(tc, every_failed_line_is_answered_and_no_other);
-    suite_add_tcase(s, tc);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return RUN_TESTS("retry", failed_lines_come_out, input_and_result_must_fit,
+                     answers_take_the_places_of_errors,
+                     every_failed_line_is_answered_and_no_other);
 }

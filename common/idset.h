@@ -1,12 +1,12 @@
-/* daemon/idset.h - the ids of a submission: which were given more than once
+/* common/idset.h - the ids of a submission: which were given more than once
  *
  * 128-bit keyed hashes (record_id_hash), sorted with their lines when all are
- * known (daemon/extsort.h): equal ones meet, and whatever follows the first is
+ * known (common/extsort.h): equal ones meet, and whatever follows the first is
  * a duplicate. So memory does not grow with the number of ids.
  * One thread at a time uses a set.
  */
-#ifndef DAEMON_IDSET_H
-#define DAEMON_IDSET_H
+#ifndef COMMON_IDSET_H
+#define COMMON_IDSET_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,4 +40,4 @@ int idset_next(struct idset *s, struct idset_duplicate *out, struct err *err);
 
 uint64_t idset_count(const struct idset *s); /* ids added */
 
-#endif /* DAEMON_IDSET_H */
+#endif /* COMMON_IDSET_H */

@@ -1,4 +1,4 @@
-/* daemon/extsort.h - sort more items than memory should hold
+/* common/extsort.h - sort more items than memory should hold
  *
  * Items collect in memory; a full memory is sorted and written as a run to a
  * file without a name in `dir`, so nothing is left behind however the process
@@ -9,8 +9,8 @@
  * Written blocks carry an XXH3 that is compared when they are read back.
  * One thread at a time uses a sorter.
  */
-#ifndef DAEMON_EXTSORT_H
-#define DAEMON_EXTSORT_H
+#ifndef COMMON_EXTSORT_H
+#define COMMON_EXTSORT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -54,4 +54,4 @@ int extsort_next(struct extsort *s, struct extsort_item *item, struct err *err);
 /* Items added so far. */
 uint64_t extsort_count(const struct extsort *s);
 
-#endif /* DAEMON_EXTSORT_H */
+#endif /* COMMON_EXTSORT_H */

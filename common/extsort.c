@@ -1,4 +1,4 @@
-#include "daemon/extsort.h"
+#include "common/extsort.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
-#include "daemon/idset.h"
+#include "common/idset.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
-#include "daemon/extsort.h"
+#include "common/extsort.h"
 
 #define STOP_ITEMS 65536u /* between questions to `stop`: a few ms */
 

@@ -1,5 +1,5 @@
 /* Which ids were given before, however few of them fit in memory. */
-#include "daemon/idset.h"
+#include "common/idset.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* More items than memory: the order of qsort(), whatever the sizes. */
-#include "daemon/extsort.h"
+#include "common/extsort.h"
 
 #include <dirent.h>
 #include <fcntl.h>
