@@ -27,4 +27,8 @@ if(NOT SKEIN_CUDA STREQUAL "off")
         message(FATAL_ERROR "SKEIN_CUDA=on, but no CUDA toolkit (>= 12.0, with cublasLt) was found")
     endif()
 endif()
+# Its header, that is: the library is looked for when a worker starts.
+if(SKEIN_HAVE_CUDA)
+    find_path(SKEIN_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+endif()
 message(STATUS "CUDA engine: ${SKEIN_HAVE_CUDA} (SKEIN_CUDA=${SKEIN_CUDA})")

@@ -119,6 +119,12 @@ cudaError_t kernel_narrow_weights(int64_t rows, int64_t cols, int64_t width,
                                   const float *in, enum narrow_type type,
                                   void *out, int32_t *overflow, cudaStream_t s);
 
+/* ---- load.cu ---- */
+
+/* out[n] = in[n], fp16 or bf16 (`type`), exactly. */
+cudaError_t kernel_widen(int64_t n, enum narrow_type type, const void *in,
+                         float *out, cudaStream_t s);
+
 /* ---- wkv7.cu ---- */
 
 /* Steps 7 (from the decay logit), 8, 10-15 and the gate of 16, for all heads of

@@ -4,18 +4,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
+#include "common/comm.h"
+#include "common/log.h"
 #include "cuda/arena.h"
 #include "cuda/cu.h"
 
 #define STAGE_FLOATS ((size_t)4 << 20)
+#define BUFFERS 2 /* one is filled while the other travels */
+
+/* Rows on their way to the device. */
+struct buffer {
+    void *host; /* pinned */
+    void *device;
+    cudaEvent_t free; /* the device is done with it */
+};
 
 /* One walk over the weights counts, a second one loads. The first error stops
- * the loading; the walk goes on.
+ * the loading; the walk goes on. With no values here (ranks above 0) the second
+ * walk only takes the addresses.
  */
 struct loader {
     struct arena arena;
     enum narrow_type type;
-    float *host, *stage; /* [stage_floats] in host and device memory */
+    bool values;
+    struct buffer buffer[BUFFERS]; /* [stage_floats] each */
+    int next;                      /* buffer */
+    float *stage;                  /* [stage_floats] in device memory */
     size_t stage_floats;
     int32_t *overflow; /* device */
     cudaStream_t stream;
@@ -25,7 +40,17 @@ struct loader {
 
 static bool loading(const struct loader *l)
 {
-    return l->arena.base != NULL && !l->failed;
+    return l->arena.base != NULL && l->values && !l->failed;
+}
+
+/* The next buffer, once its last load has left it. */
+static struct buffer *take_buffer(struct loader *l)
+{
+    struct buffer *b = &l->buffer[l->next];
+
+    l->next = (l->next + 1) % BUFFERS;
+    l->failed = CU(cudaEventSynchronize(b->free), l->err) < 0;
+    return b;
 }
 
 static const float *load_vector(struct loader *l, const struct weight *w)
@@ -37,12 +62,54 @@ static const float *load_vector(struct loader *l, const struct weight *w)
         return NULL;
     to = arena_take(&l->arena, bytes);
     if (loading(l)) {
-        weight_read(w, l->host);
-        l->failed =
-            CU(cudaMemcpy(to, l->host, bytes, cudaMemcpyHostToDevice), l->err)
-            < 0;
+        struct buffer *b = take_buffer(l);
+
+        weight_read(w, b->host);
+        l->failed = l->failed
+                    || CU(cudaMemcpyAsync(to, b->host, bytes,
+                                          cudaMemcpyHostToDevice, l->stream),
+                          l->err)
+                           < 0
+                    || CU(cudaEventRecord(b->free, l->stream), l->err) < 0;
     }
     return to;
+}
+
+/* The rows as they are stored where the device can widen them, else as fp32.
+ * Returns their dtype.
+ */
+static enum dtype read_rows(const struct weight *w, int64_t first, int64_t n,
+                            void *out)
+{
+    enum dtype dtype = DTYPE_F32;
+    const void *stored = weight_stored_rows(w, first, n, &dtype);
+
+    if (stored != NULL
+        && (dtype == DTYPE_BF16 || dtype == DTYPE_F16 || dtype == DTYPE_F32)) {
+        memcpy(out, stored, (size_t)(n * w->cols) * dtype_size(dtype));
+        return dtype;
+    }
+    weight_read_rows(w, first, n, out);
+    return DTYPE_F32;
+}
+
+/* Enqueue: n values of the buffer, of this dtype, to fp32 on the device. */
+static int stage_rows(struct loader *l, const struct buffer *b,
+                      enum dtype dtype, int64_t n)
+{
+    const size_t bytes = (size_t)n * dtype_size(dtype);
+    void *to = dtype == DTYPE_F32 ? l->stage : b->device;
+
+    if (CU(cudaMemcpyAsync(to, b->host, bytes, cudaMemcpyHostToDevice,
+                           l->stream),
+           l->err)
+        < 0)
+        return -1;
+    if (dtype == DTYPE_F32)
+        return 0;
+    return CU(kernel_widen(n, dtype == DTYPE_F16 ? NARROW_FP16 : NARROW_BF16,
+                           b->device, l->stage, l->stream),
+              l->err);
 }
 
 /* Rows first..first+n-1 of a weight, narrowed to `type` with zeros up to
@@ -51,20 +118,20 @@ static const float *load_vector(struct loader *l, const struct weight *w)
 static void load_rows(struct loader *l, const struct weight *w, int64_t first,
                       int64_t n, int64_t width, enum narrow_type type, char *to)
 {
-    const size_t bytes = (size_t)(n * w->cols) * sizeof(float);
+    struct buffer *b;
+    enum dtype dtype;
 
     if (!loading(l))
         return;
-    weight_read_rows(w, first, n, l->host);
+    b = take_buffer(l);
+    dtype = read_rows(w, first, n, b->host);
     to += (size_t)(first * width) * narrow_size(type);
-    l->failed =
-        CU(cudaMemcpy(l->stage, l->host, bytes, cudaMemcpyHostToDevice), l->err)
-            < 0
-        || CU(kernel_narrow_weights(n, w->cols, width, l->stage, type, to,
-                                    l->overflow, l->stream),
-              l->err)
-               < 0
-        || CU(cudaStreamSynchronize(l->stream), l->err) < 0;
+    l->failed = l->failed || stage_rows(l, b, dtype, n * w->cols) < 0
+                || CU(kernel_narrow_weights(n, w->cols, width, l->stage, type,
+                                            to, l->overflow, l->stream),
+                      l->err)
+                       < 0
+                || CU(cudaEventRecord(b->free, l->stream), l->err) < 0;
 }
 
 static void load_all_rows(struct loader *l, const struct weight *w,
@@ -237,39 +304,118 @@ static size_t stage_floats(const struct cuda_model *m)
     return widest > STAGE_FLOATS ? widest : STAGE_FLOATS;
 }
 
+/* Memory that loading needs besides the model's. */
+static int open_loader(struct loader *l, struct err *err)
+{
+    const size_t bytes = l->stage_floats * sizeof(float);
+    void *stage, *overflow;
+
+    if (CU(cudaMalloc(&stage, bytes), err) < 0)
+        return -1;
+    l->stage = stage;
+    if (CU(cudaMalloc(&overflow, sizeof(int32_t)), err) < 0)
+        return -1;
+    l->overflow = overflow;
+    for (int i = 0; i < BUFFERS; i++) {
+        struct buffer *b = &l->buffer[i];
+
+        if (CU(cudaHostAlloc(&b->host, bytes, cudaHostAllocDefault), err) < 0
+            || CU(cudaMalloc(&b->device, bytes), err) < 0
+            || CU(cudaEventCreateWithFlags(&b->free, cudaEventDisableTiming),
+                  err)
+                   < 0)
+            return -1;
+    }
+    return CU(cudaMemset(l->overflow, 0, sizeof(int32_t)), err);
+}
+
+static void close_loader(struct loader *l)
+{
+    for (int i = 0; i < BUFFERS; i++) {
+        (void)cudaFreeHost(l->buffer[i].host);
+        (void)cudaFree(l->buffer[i].device);
+        if (l->buffer[i].free != NULL)
+            (void)cudaEventDestroy(l->buffer[i].free);
+    }
+    (void)cudaFree(l->overflow);
+    (void)cudaFree(l->stage);
+}
+
+static int read_values(struct loader *l, struct cuda_model *m,
+                       const struct weights *w, struct err *err)
+{
+    if (l->values && open_loader(l, err) < 0)
+        return -1;
+    /* What cleared the memory was enqueued elsewhere. */
+    if (CU(cudaDeviceSynchronize(), err) < 0)
+        return -1;
+    l->arena.base = m->memory;
+    load_all(l, m, w);
+    if (!l->values)
+        return 0;
+    if (l->failed || CU(cudaStreamSynchronize(l->stream), err) < 0)
+        return -1;
+    return check_overflow(l, err);
+}
+
+/* Through host memory, for communicators that know no other. */
+static int share_staged(const struct cuda_model *m, const struct weights *w,
+                        struct err *err)
+{
+    const size_t most = STAGE_FLOATS * sizeof(float);
+    const bool root = w->comm->rank == 0;
+    char *host = malloc(most), *at = m->memory;
+    int rc = 0;
+
+    if (host == NULL)
+        return err_set(err, ERR_NOMEM, "no memory to pass weights on");
+    for (size_t left = m->bytes, n; left > 0 && rc == 0; at += n, left -= n) {
+        n = left < most ? left : most;
+        if (root)
+            rc = CU(cudaMemcpy(host, at, n, cudaMemcpyDeviceToHost), err);
+        if (rc == 0)
+            rc = comm_broadcast(w->comm, host, n, 0, w->comm_timeout_ms, err);
+        if (rc == 0 && !root)
+            rc = CU(cudaMemcpy(at, host, n, cudaMemcpyHostToDevice), err);
+    }
+    free(host);
+    return rc;
+}
+
+/* The model as it lies on rank 0's device, to everyone's. */
+static int share(const struct cuda_model *m, const struct weights *w,
+                 struct err *err)
+{
+    if (w->comm == NULL)
+        return 0;
+    if (w->comm->device)
+        return comm_broadcast(w->comm, m->memory, m->bytes, 0,
+                              w->comm_timeout_ms, err);
+    return w->comm->size > 1 ? share_staged(m, w, err) : 0;
+}
+
 int cuda_model_load(struct cuda_model *m, const struct weights *w,
                     cudaStream_t stream, struct err *err)
 {
     struct loader l = {.type = m->type,
+                       .values = w->comm == NULL || w->comm->rank == 0,
                        .stage_floats = stage_floats(m),
                        .stream = stream,
                        .err = err};
-    const size_t bytes = l.stage_floats * sizeof(float);
-    void *stage = NULL, *overflow = NULL;
+    int64_t start = clock_now_us(), read;
     int rc = -1;
 
-    l.host = malloc(bytes);
-    if (l.host == NULL) {
-        err_set(err, ERR_NOMEM, "no memory to read weights into");
-        goto out;
-    }
-    if (CU(cudaMalloc(&m->memory, m->bytes), err) < 0
-        || CU(cudaMemset(m->memory, 0, m->bytes), err) < 0
-        || CU(cudaMalloc(&stage, bytes), err) < 0
-        || CU(cudaMalloc(&overflow, sizeof(int32_t)), err) < 0
-        || CU(cudaMemset(overflow, 0, sizeof(int32_t)), err) < 0
-        || CU(cudaDeviceSynchronize(), err) < 0)
-        goto out;
-    l.stage = stage;
-    l.overflow = overflow;
-    l.arena.base = m->memory;
-    load_all(&l, m, w);
-    if (!l.failed && CU(cudaStreamSynchronize(stream), err) == 0)
-        rc = check_overflow(&l, err);
-out:
-    (void)cudaFree(overflow);
-    (void)cudaFree(stage);
-    free(l.host);
+    if (CU(cudaMalloc(&m->memory, m->bytes), err) == 0
+        && CU(cudaMemset(m->memory, 0, m->bytes), err) == 0)
+        rc = read_values(&l, m, w, err);
+    close_loader(&l);
+    read = clock_now_us();
+    if (rc == 0)
+        rc = share(m, w, err);
+    log_debug("weights: %zu MiB on the device, %" PRId64 " ms to read, %" PRId64
+              " ms to pass on",
+              m->bytes >> 20, (read - start) / 1000,
+              (clock_now_us() - read) / 1000);
     return rc;
 }
 

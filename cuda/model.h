@@ -53,7 +53,9 @@ static inline int cuda_pad(int64_t n)
 int cuda_model_plan(struct cuda_model *m, const struct weights *w,
                     enum narrow_type type, struct err *err);
 
-/* Fill it. -1: ERR_CUDA, ERR_NOMEM, ERR_INVALID (weights beyond fp16). */
+/* Fill it: from the files, or, where the weights have a communicator, on rank 0
+ * from the files and then everywhere from rank 0's device. As stored the values
+ * travel to the device and are converted there. -1: as comm_broadcast(), ERR_CUDA, ERR_NOMEM, ERR_INVALID (weights beyond fp16). */
 int cuda_model_load(struct cuda_model *m, const struct weights *w,
                     cudaStream_t stream, struct err *err);
 

@@ -365,6 +365,29 @@ void weight_read_rows(const struct weight *w, int64_t first, int64_t n,
     tensor_read_f32(&view, w->offset + first * w->cols, n * w->cols, out);
 }
 
+static bool is_row_major(const struct tensor *t)
+{
+    int64_t stride = 1;
+
+    for (int i = t->ndim - 1; i >= 0; i--) {
+        if (t->shape[i] != 1 && t->stride[i] != stride)
+            return false;
+        stride *= t->shape[i];
+    }
+    return true;
+}
+
+const void *weight_stored_rows(const struct weight *w, int64_t first, int64_t n,
+                               enum dtype *dtype)
+{
+    check_rows(w, first, n);
+    if (w->transposed || !is_row_major(w->tensor))
+        return NULL;
+    *dtype = w->tensor->dtype;
+    return w->tensor->data
+           + (size_t)(w->offset + first * w->cols) * dtype_size(*dtype);
+}
+
 void weight_read_rows_f64(const struct weight *w, int64_t first, int64_t n,
                           double *out)
 {

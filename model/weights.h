@@ -47,6 +47,8 @@ struct weights_layer {
     struct weight ffn_value;                      /* [C, F] */
 };
 
+struct comm; /* common/comm.h */
+
 struct weights {
     int32_t L, C, H, N, F, V;
     int32_t rank_w, rank_a, rank_v, rank_g; /* the largest over the layers */
@@ -61,6 +63,12 @@ struct weights {
     struct tensor_file *file; /* owns the mapping and the tensor list */
     const char **unused;      /* [n_unused] stored names nothing reads */
     size_t n_unused;
+
+    /* The ranks that load the model together, or NULL: alone. Borrowed. Ranks
+     * above 0 have weights_hear()'s weights and no values.
+     */
+    struct comm *comm;
+    int64_t comm_timeout_ms; /* for rank 0 to have read them */
 };
 
 /* Open and check. Returns weights for weights_close(), or NULL: ERR_NOT_FOUND,
@@ -88,6 +96,12 @@ void weight_read_rows(const struct weight *w, int64_t first, int64_t n,
 /* The same as fp64: exact for every dtype. */
 void weight_read_rows_f64(const struct weight *w, int64_t first, int64_t n,
                           double *out);
+
+/* The same rows as the file has them, one after another, and their dtype; or
+ * NULL: they are stored in another order.
+ */
+const void *weight_stored_rows(const struct weight *w, int64_t first, int64_t n,
+                               enum dtype *dtype);
 
 bool weight_present(const struct weight *w);
 

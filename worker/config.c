@@ -55,6 +55,7 @@ static const struct conf_key keys[] = {
      .type = CONF_STRING_LIST,
      .offset = offsetof(struct config, devices)},
     STRING(backend_options),
+    STRING(comm),
     INT(tokens_per_step, 0, TOKENS_PER_STEP_MAX),
     INT(slots, 0, RANK_SLOTS_MAX),
     INT(encode_threads, 1, THREADS_MAX),
@@ -92,6 +93,7 @@ static const char help[] =
     "  --slots N               sequences at a time per rank; affects speed"
     " only\n"
     "  --backend-options STR   key=value,... of the engine\n"
+    "  --comm KIND             between ranks: auto (default), nccl, local\n"
     "  --log-level LEVEL       error, warn, info (default) or debug\n"
     "  --check-config          say whether the configuration is good, and"
     " exit\n"
@@ -122,6 +124,7 @@ enum option_id {
     OPT_TOKENS_PER_STEP,
     OPT_SLOTS,
     OPT_BACKEND_OPTIONS,
+    OPT_COMM,
     OPT_LOG_LEVEL,
     OPT_CHECK,
     OPT_DIE,
@@ -139,6 +142,7 @@ static const struct option options[] = {
     {"tokens-per-step", required_argument, NULL, OPT_TOKENS_PER_STEP},
     {"slots", required_argument, NULL, OPT_SLOTS},
     {"backend-options", required_argument, NULL, OPT_BACKEND_OPTIONS},
+    {"comm", required_argument, NULL, OPT_COMM},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"check-config", no_argument, NULL, OPT_CHECK},
     {"die-with-parent", no_argument, NULL, OPT_DIE},
@@ -161,6 +165,7 @@ static void fill_defaults(struct config *c)
         .gather_ms = 100,
         .start_s = 900,
         .drain_s = 30,
+        .comm = xstrdup("auto"),
         .log_level = xstrdup("info"),
     };
 }
@@ -259,6 +264,9 @@ static int take_option(struct config *c, int id, const char *arg,
     case OPT_BACKEND_OPTIONS:
         set(&c->backend_options, arg);
         return 0;
+    case OPT_COMM:
+        set(&c->comm, arg);
+        return 0;
     case OPT_LOG_LEVEL:
         set(&c->log_level, arg);
         return 0;
@@ -343,6 +351,10 @@ static int check(struct config *c, struct err *err)
     /* Here, because loading a model can take minutes. */
     if (sock_check(c->connect, err) < 0)
         return -1;
+    if (strcmp(c->comm, "auto") != 0 && strcmp(c->comm, "local") != 0
+        && strcmp(c->comm, "nccl") != 0)
+        return err_set(err, ERR_CONFIG,
+                       "comm is \"%s\"; auto, local or nccl expected", c->comm);
     if (log_level_parse(c->log_level) < 0)
         return err_set(err, ERR_CONFIG,
                        "log_level is \"%s\"; error, warn, info or debug"

@@ -23,6 +23,7 @@ struct config {
     struct conf_maps models; /* of struct config_model */
     struct conf_strings devices;
     char *backend_options;   /* NULL: none */
+    char *comm;              /* "auto", "local" or "nccl" */
     int64_t tokens_per_step; /* 0: by device */
     int64_t slots;           /* 0: by device */
     int64_t encode_threads;

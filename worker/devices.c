@@ -192,6 +192,36 @@ static void choose_sizes(const struct config *c, struct devices *out)
         1000 * (c->stall_s != 0 ? c->stall_s : (null || cuda ? 30 : 300));
 }
 
+/* NCCL joins GPUs, each with one rank. */
+static int choose_comm(const struct config *c, struct devices *out,
+                       struct err *err)
+{
+    bool must = strcmp(c->comm, "nccl") == 0;
+
+    out->comm = must ? RANKS_NCCL : RANKS_NCCL_IF_FOUND;
+    if (!same_engine(out->engine[0], "cuda")) {
+        out->comm = RANKS_LOCAL;
+        return !must ? 0
+                     : err_set(err, ERR_CONFIG,
+                               "comm: nccl joins GPUs, not %s; use local",
+                               out->engine[0]);
+    }
+    for (size_t i = 0; i < out->n; i++)
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(out->engine[i], out->engine[k]) != 0)
+                continue;
+            out->comm = RANKS_LOCAL;
+            return !must ? 0
+                         : err_set(err, ERR_CONFIG,
+                                   "comm: nccl cannot join two ranks on %s;"
+                                   " use local",
+                                   out->engine[i]);
+        }
+    if (strcmp(c->comm, "local") == 0)
+        out->comm = RANKS_LOCAL;
+    return 0;
+}
+
 int devices_resolve(const struct config *c, struct devices *out,
                     struct err *err)
 {
@@ -213,5 +243,5 @@ int devices_resolve(const struct config *c, struct devices *out,
         && (m->path == NULL || m->path[0] == '\0'))
         return err_set(err, ERR_CONFIG, "model %s: no path", m->name);
     choose_sizes(c, out);
-    return 0;
+    return choose_comm(c, out, err);
 }

@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 #include "worker/config.h"
+#include "worker/ranks.h"
 
 struct devices {
     const char *engine[64]; /* [n] "cpu", "null", "cuda:0"; DEVICES_MAX */
@@ -15,6 +16,7 @@ struct devices {
     int32_t tokens_per_step;
     int32_t slots;
     int64_t stall_ms;
+    enum ranks_comm comm;
 };
 
 /* Resolve `auto`, refuse what does not exist, and choose what the configuration

@@ -9,6 +9,7 @@
 
 #include "common/hash.h"
 #include "common/log.h"
+#include "cuda/comm_nccl.h"
 #include "worker/config.h"
 #include "worker/devices.h"
 #include "worker/rank_main.h"
@@ -65,6 +66,7 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "--rank") == 0
         && strcmp(argv[3], "--fd") == 0)
         return rank_main(atoi(argv[4]));
+    comm_nccl_environment();
     if (config_read(argc, argv, &c, &action, &err) < 0)
         status = fail(&err);
     else if (action == CONFIG_RUN)

@@ -4,15 +4,19 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/comm.h"
 #include "common/log.h"
+#include "cuda/comm_nccl.h"
 #include "model/backend.h"
 #include "model/fingerprint.h"
 #include "model/weights.h"
+#include "model/weights_share.h"
 #include "worker/rank.h"
+#include "worker/ranks.h"
 #include "worker/segment.h"
 #include "worker/vocab.h"
 #include "worker/work.h"
@@ -24,7 +28,8 @@
 struct process {
     struct segment *seg;
     struct segment_group *group;
-    struct comm *comm;
+    struct comm *local; /* shared memory */
+    struct comm *comm;  /* that, or NCCL */
     struct weights *weights;
     struct tokenizer *tokenizer;
     struct backend *backend;
@@ -45,6 +50,11 @@ static void notify(struct process *p)
     bell_ring(&p->group->bell, p->seg->set.notify_fd);
 }
 
+static bool is_cuda(const struct segment_settings *set)
+{
+    return strncmp(set->engine, "cuda:", 5) == 0;
+}
+
 /* "cuda:1" with the options "compute=bf16" is "device=1,compute=bf16". */
 static struct backend *open_backend(const struct segment_settings *set,
                                     const struct weights *w, struct err *err)
@@ -57,11 +67,62 @@ static struct backend *open_backend(const struct segment_settings *set,
 
     if (strcmp(set->engine, "null") == 0)
         return backend_create(&backend_null, w, &limits, set->options, err);
-    if (strncmp(set->engine, "cuda:", 5) != 0)
+    if (!is_cuda(set))
         return backend_create(&backend_cpu, w, &limits, set->options, err);
     snprintf(options, sizeof options, "device=%s%s%s", set->engine + 5,
              set->options[0] != '\0' ? "," : "", set->options);
     return backend_create(&backend_cuda, w, &limits, options, err);
+}
+
+static int open_comm(struct process *p, struct err *err)
+{
+    const struct segment_settings *set = &p->seg->set;
+    struct err why = {0};
+
+    p->local =
+        comm_local_join(segment_comm(p->group), set->rank, set->size, err);
+    p->comm = p->local;
+    if (p->local == NULL || set->comm == RANKS_LOCAL)
+        return p->local == NULL ? -1 : 0;
+    p->comm =
+        comm_nccl_join(p->local, atoi(set->engine + 5), set->start_ms, &why);
+    if (p->comm == NULL
+        && (why.code != ERR_NOT_FOUND || set->comm == RANKS_NCCL)) {
+        *err = why;
+        return -1;
+    }
+    if (p->comm == NULL) {
+        p->comm = p->local;
+        if (set->rank == 0 && set->size > 1)
+            log_warn("comm: shared memory in place of NCCL: %s", why.text);
+    }
+    return 0;
+}
+
+/* Rank 0 reads the checkpoint. GPUs get it from there; CPUs map the same file,
+ * which is in memory by then or soon.
+ */
+static int open_weights(struct process *p, uint8_t hash[HASH_BYTES],
+                        struct err *err)
+{
+    const struct segment_settings *set = &p->seg->set;
+    bool first = set->rank == 0, cuda = is_cuda(set);
+
+    if (!first && cuda)
+        p->weights = weights_hear(hash, p->local, set->start_ms, err);
+    else
+        p->weights = weights_open(set->model, err);
+    if (p->weights == NULL
+        || (first && fingerprint_weights(set->model, p->weights, hash, err) < 0)
+        || (first && cuda
+            && weights_tell(p->weights, hash, p->local, set->start_ms, err) < 0)
+        || (!cuda
+            && comm_broadcast(p->local, hash, HASH_BYTES, 0, set->start_ms, err)
+                   < 0))
+        return -1;
+    p->weights->comm = cuda ? p->comm : NULL;
+    p->weights->comm_timeout_ms = set->start_ms;
+    return 0;
 }
 
 static int open_model(struct process *p, struct err *err)
@@ -70,12 +131,8 @@ static int open_model(struct process *p, struct err *err)
     uint8_t hash[HASH_BYTES];
     bool null = strcmp(set->engine, "null") == 0;
 
-    if (!null) {
-        p->weights = weights_open(set->model, err);
-        if (p->weights == NULL
-            || fingerprint_weights(set->model, p->weights, hash, err) < 0)
-            return -1;
-    }
+    if (!null && open_weights(p, hash, err) < 0)
+        return -1;
     if (vocab_open(set->engine, set->tokenizer, &p->tokenizer, err) < 0)
         return -1;
     p->backend = open_backend(set, p->weights, err);
@@ -102,9 +159,7 @@ static int begin(struct process *p, struct err *err)
     p->group = segment_group_map(set->group_fd, set->size, err);
     if (p->group == NULL)
         return -1;
-    p->comm =
-        comm_local_join(segment_comm(p->group), set->rank, set->size, err);
-    if (p->comm == NULL || open_model(p, err) < 0)
+    if (open_comm(p, err) < 0 || open_model(p, err) < 0)
         return -1;
     p->rank = rank_create(p->backend, p->tokenizer);
     atomic_store_explicit(&p->seg->status, SEGMENT_READY, memory_order_release);

@@ -26,12 +26,20 @@
 
 struct ranks;
 
+/* What carries bytes between the ranks. */
+enum ranks_comm {
+    RANKS_LOCAL,         /* shared memory */
+    RANKS_NCCL_IF_FOUND, /* NCCL, or shared memory on a host without it */
+    RANKS_NCCL,
+};
+
 struct ranks_config {
     const char *const *engine; /* [n] "cpu", "null": one rank each */
     size_t n;                  /* 1..DEVICES_MAX */
     const char *model;         /* checkpoint path; "" for null */
     const char *tokenizer;     /* path or "" */
     const char *options;       /* of the backend, or "" */
+    enum ranks_comm comm;
     int32_t tokens_per_step;
     int32_t slots;
     int64_t stall_ms;  /* without progress while there is work: hung */

@@ -35,6 +35,8 @@ struct segment_settings {
     int32_t rank, size;
     int32_t slots, tokens_per_step;
     int32_t log_level;
+    int32_t comm;        /* enum ranks_comm */
+    int64_t start_ms;    /* for loading */
     int64_t patience_ms; /* for one gather */
     int group_fd;        /* the group segment */
     int wake_fd;         /* eventfd: wakes this rank */

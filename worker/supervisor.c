@@ -217,6 +217,7 @@ static void create_ranks(struct supervisor *s)
         .model = model->path != NULL ? model->path : "",
         .tokenizer = s->tokenizer_path,
         .options = c->backend_options != NULL ? c->backend_options : "",
+        .comm = s->devices->comm,
         .tokens_per_step = s->devices->tokens_per_step,
         .slots = s->devices->slots,
         .stall_ms = s->devices->stall_ms,

@@ -100,6 +100,7 @@ static const struct wrong {
     {{(char *)"--name", (char *)""}, ERR_CONFIG, "name"},
     {{(char *)"extra", (char *)"--check-config"}, ERR_USAGE, "extra"},
     {{(char *)"--check-config", (char *)"--connect"}, ERR_USAGE, "--connect"},
+    {{(char *)"--comm", (char *)"mpi"}, ERR_CONFIG, "auto, local or nccl"},
     {{(char *)"--connect", (char *)"http://x"}, ERR_CONFIG, "http://x"},
     {{(char *)"--config", (char *)"/nonexistent.yaml"},
      ERR_CONFIG,
