@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define DECODER_STOPS_MAX 16
+#define DECODER_STOPS_MAX 17 /* a record's, and a template's */
 
 struct decoder;
 
