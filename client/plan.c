@@ -237,15 +237,6 @@ static int load_tokenizer(struct plan *p, struct err *err)
     return 0;
 }
 
-static bool has_text(const struct record *r)
-{
-    bool text = !r->context.is_ids;
-
-    for (size_t i = 0; i < r->n_target; i++)
-        text = text || !r->target[i].is_ids;
-    return text;
-}
-
 /* Without a tokenizer only token ids can be worked on. If the first lines hold
  * text, then say so now.
  */
@@ -259,14 +250,15 @@ static int check_needs_none(struct plan *p, const struct err *why,
 
     lines_open(&lines, &p->input, RECORD_BYTES_MAX);
     while (got == 1 && lines.number < PEEK_LINES) {
+        const struct record_job any = {.lenient = true};
         struct record_error ignored;
         struct record *r;
 
         got = lines_next(&lines, &line, &len, err);
         if (got != 1)
             break;
-        r = record_parse(line, len, lines.number, NULL, &ignored);
-        if (r != NULL && has_text(r))
+        r = record_parse(&any, line, len, lines.number, NULL, &ignored);
+        if (r != NULL && record_has_text(r))
             got = err_set(err, ERR_CONFIG,
                           "%s:%llu: has text, and there is no "
                           "tokenizer (%s). Give --tokenizer FILE",

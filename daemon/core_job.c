@@ -133,9 +133,32 @@ void core_load(struct core *c, struct job_image *image, int64_t now_ms)
     }
 }
 
+static void send_submitted(struct core *c, const struct op *op,
+                           const struct job_image *image)
+{
+    const struct warnings *w = &op->accept.warnings;
+    Skein__Warning warning[WARNINGS_MAX], *list[WARNINGS_MAX];
+    Skein__Submitted reply = SKEIN__SUBMITTED__INIT;
+
+    reply.xfer = op->xfer;
+    reply.job = image->id;
+    reply.lines = image->lines;
+    reply.records = image->records;
+    reply.rejected = image->rejected;
+    reply.warnings = w->n;
+    for (size_t i = 0; i < w->n_kept; i++) {
+        skein__warning__init(&warning[i]);
+        warning[i].line = w->kept[i].line;
+        warning[i].text = w->kept[i].text;
+        list[i] = &warning[i];
+    }
+    reply.warning = list;
+    reply.n_warning = w->n_kept;
+    core_send(c, op->peer, WIRE_SUBMITTED, op->seq, &reply.base);
+}
+
 void core_job_accepted(struct core *c, struct op *op)
 {
-    Skein__Submitted reply = SKEIN__SUBMITTED__INIT;
     struct job_image *image = op->accept.image;
     struct core_job *j;
 
@@ -147,17 +170,13 @@ void core_job_accepted(struct core *c, struct op *op)
     }
     op->accept.image = NULL;
     j = core_job_add(c, image);
-    reply.xfer = op->xfer;
-    reply.job = image->id;
-    reply.lines = image->lines;
-    reply.records = image->records;
-    reply.rejected = image->rejected;
     core_log(c, LOG_LEVEL_INFO,
              "job-accepted job=%" PRIu64 " records=%" PRIu64
-             " rejected=%" PRIu64 " shards=%" PRIu32,
-             image->id, image->records, image->rejected, image->n_shards);
+             " rejected=%" PRIu64 " warnings=%" PRIu64 " shards=%" PRIu32,
+             image->id, image->records, image->rejected, op->accept.warnings.n,
+             image->n_shards);
     if (op->peer != 0)
-        core_send(c, op->peer, WIRE_SUBMITTED, op->seq, &reply.base);
+        send_submitted(c, op, image);
     core_job_settle(c, j);
 }
 

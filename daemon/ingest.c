@@ -52,6 +52,8 @@ struct ingest {
     struct ingest_pool *pool;
     uint64_t job;
     uint8_t key[16]; /* of the id hashes: nobody can choose ids that collide */
+    struct record_job settings;
+    char *model; /* of the settings */
 
     /* the calling thread's */
     struct batch *filling;
@@ -85,6 +87,7 @@ struct ingest {
     struct job_image *image; /* from `flushed` on the calling thread's */
     uint64_t *first_line;    /* [image->n_shards] */
     uint32_t shards_cap;     /* of both */
+    struct warnings warnings;
 };
 
 static void signal_progress(struct ingest_pool *p)
@@ -183,11 +186,11 @@ static void add_record(struct ingest *i, const struct batch *b,
                                                    : SHARD_RECORDS_MAX;
 
     if (s->input.n >= max
-        || (s->input.n > 0 && s->input_bytes + item->len > SHARD_BYTES_MAX))
+        || (s->input.n > 0 && s->input_bytes + item->weight > SHARD_BYTES_MAX))
         cut_shard(i, item->line);
     lineset_add(&s->input, item->line, b->text.data + item->start, item->len,
                 false);
-    s->input_bytes += item->len;
+    s->input_bytes += item->weight;
     s->raw_bytes += item->len;
     s->cost += item->cost;
     s->generates |= item->generates;
@@ -213,6 +216,7 @@ static int finish_batch(struct ingest *i, struct batch *b, struct err *err)
         add_record(i, b, item);
     }
     i->image->lines += b->n_lines;
+    warnings_join(&i->warnings, &b->warnings);
     return 0;
 }
 
@@ -395,7 +399,7 @@ static void *validate_run(void *arg)
         skip = b->ingest->aborted;
         pthread_mutex_unlock(&p->lock);
         if (!skip)
-            batch_validate(b, b->ingest->key);
+            batch_validate(b, &b->ingest->settings, b->ingest->key);
         pthread_mutex_lock(&p->lock);
         batch_ready(b);
         signal_progress(p);
@@ -469,6 +473,18 @@ void ingest_pool_clear(struct ingest_pool *p)
 
 /* ---- feeding ------------------------------------------------------------- */
 
+/* What validation needs to know of the job. */
+static void read_spec(struct ingest *i, const void *spec, size_t len)
+{
+    Skein__JobSpec *s = skein__job_spec__unpack(NULL, len, spec);
+
+    assert(s != NULL); /* the caller packed it */
+    i->model = xstrdup(s->model);
+    i->settings = (struct record_job){
+        .model = i->model, .lenient = s->lenient, .created_s = s->created_s};
+    skein__job_spec__free_unpacked(s, NULL);
+}
+
 struct ingest *ingest_begin(struct ingest_pool *p, uint64_t job,
                             const uint8_t request_id[REQUEST_ID_BYTES],
                             const void *spec, size_t spec_len)
@@ -481,6 +497,7 @@ struct ingest *ingest_begin(struct ingest_pool *p, uint64_t job,
     i->hash = hash_begin();
     hash_random(i->key, sizeof i->key);
     i->ids = idset_create(p->config.scratch, p->config.id_run);
+    read_spec(i, spec, spec_len);
     shard_begin(&i->shard, 1);
     i->image = xcalloc(1, sizeof *i->image);
     i->image->id = job;
@@ -651,6 +668,8 @@ struct op *ingest_accept(struct ingest *i, int64_t now_unix_ms)
     op->accept.image = i->image;
     op->accept.ingest = i;
     i->image = NULL;
+    op->accept.warnings = i->warnings;
+    i->warnings = (struct warnings){0};
     return op;
 }
 
@@ -683,5 +702,7 @@ void ingest_free(struct ingest *i)
     idset_destroy(i->ids);
     job_image_free(i->image);
     free(i->first_line);
+    warnings_clear(&i->warnings);
+    free(i->model);
     free(i);
 }

@@ -10,6 +10,8 @@
 
 #include "common/buf.h"
 #include "common/idset.h"
+#include "daemon/warnings.h"
+#include "proto/record.h"
 
 struct ingest;
 
@@ -20,7 +22,8 @@ struct batch_item {
     uint32_t len;
     bool rejected;
     bool generates;
-    uint64_t cost; /* estimated tokens */
+    uint64_t cost;   /* estimated tokens */
+    uint64_t weight; /* bytes that count against a shard's */
     uint8_t id_hash[16];
 };
 
@@ -36,13 +39,20 @@ struct batch {
     size_t n;
     size_t cap;
     struct buf errors; /* error objects, one after another */
+    struct warnings warnings;
+    enum record_form form; /* of the last line that could be read */
+    bool form_known;
 };
 
 struct batch *batch_create(struct ingest *ingest);
 void batch_free(struct batch *b); /* NULL is allowed */
 
-/* Parse and check every line. `key` is the submission's secret for id_hash. */
-void batch_validate(struct batch *b, const uint8_t key[16]);
+/* Parse and check every line of a job. `key` is the submission's secret for
+ * id_hash. The error of a line that is no JSON object has the form of the last
+ * line before it that is one, or else of the first one after it in the batch.
+ */
+void batch_validate(struct batch *b, const struct record_job *job,
+                    const uint8_t key[16]);
 
 /* Append the error object of a valid line whose id was given before. Returns
  * its cost, as validation found it.

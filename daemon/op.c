@@ -42,6 +42,7 @@ void op_free(struct op *op)
         break;
     case OP_ACCEPT:
         job_image_free(op->accept.image);
+        warnings_clear(&op->accept.warnings);
         break;
     case OP_STATE:
     case OP_REMOVE:

@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "common/idset.h"
 #include "daemon/job.h"
+#include "daemon/warnings.h"
 
 #define OP_LEASES_MAX 256 /* per operation */
 #define WORKER_NAME_MAX 128
@@ -123,6 +124,7 @@ struct op_stage {
 
 struct op_accept {
     struct job_image *image; /* complete, with its shards */
+    struct warnings warnings;
     void *ingest;
 };
 

@@ -24,6 +24,8 @@
 
 #define JOB_NAME_BYTES_MAX 128
 #define MODEL_NAME_BYTES_MAX 256
+/* Told in answer to a lenient submission. */
+#define WARNINGS_MAX 10
 #define MODELS_MAX 64  /* per worker */
 #define DEVICES_MAX 64 /* per worker */
 #define HELD_MAX 256   /* leases per worker: 64 ranks x 4 */

@@ -5,10 +5,45 @@
 
 #include "common/conf.h"
 
-const struct json_value *members_sort(struct members *m,
-                                      const struct json_value *object)
+/* It is an error, or a warning of the record. */
+static int object_to(struct members *m)
 {
-    const struct json_value *unknown = NULL;
+    struct record *r = m->r;
+
+    if (!m->lenient)
+        return -1;
+    if (r->n_warnings++ == 0)
+        r->warning = xstrdup(m->e->message);
+    return 0;
+}
+
+static int unknown(struct members *m, const char *name)
+{
+    const char *near = conf_nearest(name, m->name);
+
+    if (near != NULL)
+        record_error_set(m->e, "unknown_key", name,
+                         "unknown key \"%s\"; did you mean \"%s\"?", name,
+                         near);
+    else
+        record_error_set(m->e, "unknown_key", name,
+                         "unknown key \"%s\" (own data may travel in "
+                         "\"metadata\")",
+                         name);
+    return object_to(m);
+}
+
+int members_misplaced(struct members *m, int key, const char *where)
+{
+    record_error_set(m->e, "unknown_key", m->name[key],
+                     "\"%s\" does not belong in %s", m->name[key], where);
+    m->value[key] = NULL;
+    return object_to(m);
+}
+
+int members_sort(struct members *m, const struct json_value *object)
+{
+    const struct json_value *first = NULL;
 
     for (const struct json_value *v = object->first; v; v = v->next) {
         int key = 0;
@@ -17,24 +52,12 @@ const struct json_value *members_sort(struct members *m,
             key++;
         if (m->name[key] != NULL)
             m->value[key] = v;
-        else if (unknown == NULL)
-            unknown = v;
+        else if (m->lenient)
+            unknown(m, v->name);
+        else if (first == NULL)
+            first = v;
     }
-    return unknown;
-}
-
-int members_unknown(struct members *m, const char *name)
-{
-    const char *near = conf_nearest(name, m->name);
-
-    if (near != NULL)
-        return record_error_set(m->e, "unknown_key", name,
-                                "unknown key \"%s\"; did you mean \"%s\"?",
-                                name, near);
-    return record_error_set(m->e, "unknown_key", name,
-                            "unknown key \"%s\" (own data may travel in "
-                            "\"metadata\")",
-                            name);
+    return first == NULL ? 0 : unknown(m, first->name);
 }
 
 int members_fail(struct members *m, int key, const char *code, const char *what)
@@ -111,6 +134,32 @@ char *members_copy(const struct json_value *string)
     return to;
 }
 
+int members_id(struct members *m, int key, bool integers, struct record *r)
+{
+    const struct json_value *v = m->value[key];
+
+    if (v == NULL)
+        return 0;
+    if (v->is == JSON_IS_INTEGER && integers) {
+        r->id_kind = RECORD_ID_INT;
+        r->id_int = v->integer;
+        return 0;
+    }
+    if (v->is != JSON_IS_STRING)
+        return members_fail_type(
+            m, key, -1, integers ? "a string or an integer" : "a string", v);
+    if (v->len == 0)
+        return members_fail(m, key, "invalid_value", "is empty");
+    if (v->len > RECORD_ID_BYTES_MAX)
+        return record_error_set(m->e, "too_large", m->name[key],
+                                "\"%s\" has %zu bytes, at most %u are allowed",
+                                m->name[key], v->len, RECORD_ID_BYTES_MAX);
+    r->id_kind = RECORD_ID_STRING;
+    r->id = members_copy(v);
+    r->id_len = v->len;
+    return 0;
+}
+
 int members_text(struct members *m, int key, long nth,
                  const struct json_value *v, struct record_text *out)
 {
@@ -147,6 +196,17 @@ int members_ids(struct members *m, int key, long nth,
         out->id[i++] = (int32_t)id->integer;
     }
     return 0;
+}
+
+int members_either(struct members *m, int key, long nth,
+                   const struct json_value *v, struct record_text *out)
+{
+    if (v->is == JSON_IS_ARRAY)
+        return members_ids(m, key, nth, v, out);
+    if (v->is == JSON_IS_STRING)
+        return members_text(m, key, nth, v, out);
+    return members_fail_type(m, key, nth, "a string or an array of token ids",
+                             v);
 }
 
 static int read_stop(struct members *m, int key, long nth,

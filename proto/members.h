@@ -18,17 +18,22 @@
 /* `name` is a NULL-ended list; the index of a name is its key. */
 struct members {
     const char *const *name;
+    bool lenient;     /* what is unknown is ignored with a warning */
+    struct record *r; /* takes the warnings */
     struct record_error *e;
     const struct json_value *value[MEMBERS_MAX]; /* NULL: absent */
 };
 
-/* Sort all members of `object`; the first one with a name that is not listed is
- * returned, or NULL.
- */
-const struct json_value *members_sort(struct members *m,
-                                      const struct json_value *object);
+/* Sort all members of `object`, also when one of them is not listed. */
+int members_sort(struct members *m, const struct json_value *object);
 
-int members_unknown(struct members *m, const char *name); /* unknown_key */
+/* The key is known, but not `where`, "in a line with ..". When lenient it is
+ * absent from now on.
+ */
+int members_misplaced(struct members *m, int key, const char *where);
+
+/* A string, or with `integers` an integer, as the record's id. */
+int members_id(struct members *m, int key, bool integers, struct record *r);
 
 /* "KEY" what */
 int members_fail(struct members *m, int key, const char *code,
@@ -52,7 +57,13 @@ int members_text(struct members *m, int key, long nth,
 int members_ids(struct members *m, int key, long nth,
                 const struct json_value *v, struct record_text *out);
 
-/* A string or an array of 1..max strings of 1..RECORD_STOP_BYTES_MAX bytes. */
+/* Whichever of the two it is. */
+int members_either(struct members *m, int key, long nth,
+                   const struct json_value *v, struct record_text *out);
+
+/* A string or an array of 1..RECORD_STOPS_MAX strings of
+ * 1..RECORD_STOP_BYTES_MAX bytes.
+ */
 int members_stops(struct members *m, int key, struct record *r);
 
 /* A copy with '\0' behind. */

@@ -93,6 +93,46 @@ static void add_id(const struct record *r, struct buf *out)
     }
 }
 
+static void add_logprob(const struct token_logprob *t, struct buf *out)
+{
+    buf_addf(out, "[%d,", t->id);
+    json_add_float(out, t->logprob);
+    buf_addc(out, ']');
+}
+
+void record_add_detail(const struct record *r, const struct record_detail *d,
+                       struct buf *out)
+{
+    size_t step;
+
+    if (!r->token_logprobs)
+        return;
+    step = (size_t)d->k + 1;
+    buf_adds(out, ",\"token_ids\":[");
+    for (size_t i = 0; i < d->n; i++)
+        buf_addf(out, i == 0 ? "%d" : ",%d", d->at[i * step].id);
+    buf_adds(out, "],\"token_logprobs\":[");
+    for (size_t i = 0; i < d->n; i++) {
+        if (i > 0)
+            buf_addc(out, ',');
+        json_add_float(out, d->at[i * step].logprob);
+    }
+    buf_addc(out, ']');
+    if (r->top_logprobs == 0)
+        return;
+    buf_adds(out, ",\"top_logprobs\":[");
+    for (size_t i = 0; i < d->n; i++) {
+        buf_adds(out, i == 0 ? "[" : ",[");
+        for (uint32_t k = 1; k <= d->k; k++) {
+            if (k > 1)
+                buf_addc(out, ',');
+            add_logprob(&d->at[i * step + k], out);
+        }
+        buf_addc(out, ']');
+    }
+    buf_addc(out, ']');
+}
+
 static void add_end(const struct record *r, struct buf *out)
 {
     if (r->metadata != NULL) {
@@ -103,18 +143,40 @@ static void add_end(const struct record *r, struct buf *out)
 }
 
 void record_write_score(const struct record *r, double logprob, bool greedy,
-                        size_t tokens, struct buf *out)
+                        size_t tokens, const struct record_detail *detail,
+                        struct buf *out)
 {
     add_id(r, out);
     buf_adds(out, ",\"logprob\":");
     json_add_double(out, logprob);
     buf_addf(out, ",\"greedy\":%s,\"tokens\":%zu", greedy ? "true" : "false",
              tokens);
+    record_add_detail(r, detail, out);
     add_end(r, out);
 }
 
+/* One object for each choice. */
+static void add_choice_details(const struct record *r,
+                               const struct record_detail *detail,
+                               struct buf *out)
+{
+    struct buf one = BUF_INIT;
+
+    if (!r->token_logprobs)
+        return;
+    for (size_t i = 0; i < r->n_target; i++) {
+        buf_clear(&one);
+        record_add_detail(r, &detail[i], &one);
+        buf_adds(out, i == 0 ? ",\"details\":[{" : ",{");
+        buf_add(out, one.data + 1, one.len - 1); /* less its comma */
+        buf_addc(out, '}');
+    }
+    buf_addc(out, ']');
+    buf_free(&one);
+}
+
 void record_write_choice(const struct record *r, const double *logprob,
-                         struct buf *out)
+                         const struct record_detail *detail, struct buf *out)
 {
     size_t best = 0;
 
@@ -130,12 +192,13 @@ void record_write_choice(const struct record *r, const double *logprob,
     if (r->gold >= 0)
         buf_addf(out, ",\"correct\":%s",
                  best == (size_t)r->gold ? "true" : "false");
+    add_choice_details(r, detail, out);
     add_end(r, out);
 }
 
 void record_write_rolling(const struct record *r, double logprob, size_t tokens,
                           size_t bytes, size_t words, bool first_unscored,
-                          struct buf *out)
+                          const struct record_detail *detail, struct buf *out)
 {
     add_id(r, out);
     buf_adds(out, ",\"logprob\":");
@@ -144,12 +207,13 @@ void record_write_rolling(const struct record *r, double logprob, size_t tokens,
              words);
     if (first_unscored)
         buf_adds(out, ",\"first_unscored\":true");
+    record_add_detail(r, detail, out);
     add_end(r, out);
 }
 
 void record_write_generate(const struct record *r, const char *text, size_t len,
                            const char *finish_reason, size_t tokens,
-                           struct buf *out)
+                           const struct record_detail *detail, struct buf *out)
 {
     add_id(r, out);
     buf_adds(out, ",\"text\":");
@@ -157,11 +221,12 @@ void record_write_generate(const struct record *r, const char *text, size_t len,
     buf_adds(out, ",\"finish_reason\":");
     json_add_string(out, finish_reason, strlen(finish_reason));
     buf_addf(out, ",\"tokens\":%zu", tokens);
+    record_add_detail(r, detail, out);
     add_end(r, out);
 }
 
-void record_write_error(const struct record *r, const struct record_error *e,
-                        struct buf *out)
+static void write_native_error(const struct record *r,
+                               const struct record_error *e, struct buf *out)
 {
     add_id(r, out);
     buf_addf(out, ",\"line\":%llu,\"error\":{\"code\":",
@@ -174,4 +239,13 @@ void record_write_error(const struct record *r, const struct record_error *e,
         json_add_string(out, e->field, strlen(e->field));
     }
     buf_adds(out, "}}");
+}
+
+void record_write_error(const struct record *r, const struct record_error *e,
+                        struct buf *out)
+{
+    if (r->form == RECORD_OPENAI)
+        openai_write_error(r, e, out);
+    else
+        write_native_error(r, e, out);
 }

@@ -1,11 +1,12 @@
 #include "worker/encode.h"
 
-#include <assert.h>
 #include <float.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "text/template.h"
 #include "worker/work.h"
 
 #define TOKENS_MAX \
@@ -16,16 +17,18 @@
 struct place {
     const char *name; /* "context" */
     bool is_ids;
-    int64_t choice; /* >= 0: which of the choices */
+    bool native; /* token ids have a key of their own */
+    int64_t nth; /* >= 0: which of the choices */
 };
 
 static void place_name(const struct place *p, int64_t at, char *out,
                        size_t size)
 {
-    int n = snprintf(out, size, "%s%s", p->name, p->is_ids ? "_ids" : "");
+    int n = snprintf(out, size, "%s%s", p->name,
+                     p->is_ids && p->native ? "_ids" : "");
 
-    if (p->choice >= 0 && n > 0 && (size_t)n < size)
-        n += snprintf(out + n, size - (size_t)n, "[%" PRId64 "]", p->choice);
+    if (p->nth >= 0 && n > 0 && (size_t)n < size)
+        n += snprintf(out + n, size - (size_t)n, "[%" PRId64 "]", p->nth);
     if (p->is_ids && at >= 0 && n > 0 && (size_t)n < size)
         snprintf(out + n, size - (size_t)n, "[%" PRId64 "]", at);
 }
@@ -75,58 +78,128 @@ static int add_text(const struct encode_rules *rules, const struct place *p,
     return check_ids(rules, p, out->id + before, out->n - before, why);
 }
 
-static bool wants_start(Skein__Bos bos, const struct record *r, size_t n)
+/* Does the start token come before a text of n tokens? */
+static bool wants_start(Skein__Bos bos, const struct record *r,
+                        const struct record_text *text, size_t n)
 {
-    if (r->context.is_ids || bos == SKEIN__BOS__BOS_NEVER)
+    if (text->is_ids || bos == SKEIN__BOS__BOS_NEVER)
         return false;
     return bos == SKEIN__BOS__BOS_ALWAYS || r->kind == RECORD_ROLLING || n == 0;
 }
 
-/* The context, with its start token. */
-static int encode_context(const struct encode_rules *rules,
-                          const struct record *r, struct ids *out,
-                          struct record_error *why)
+/* Append a context, text or prompt with its start token. */
+static int add_start(const struct encode_rules *rules, const struct record *r,
+                     const struct place *place, const struct record_text *text,
+                     struct ids *out, struct record_error *why)
 {
-    static const char *const name[] = {
-        [RECORD_SCORE] = "context",
-        [RECORD_CHOICE] = "context",
-        [RECORD_ROLLING] = "text",
-        [RECORD_GENERATE] = "prompt",
-    };
-    const struct place place = {name[r->kind], r->context.is_ids, -1};
+    size_t before = out->n;
 
-    ids_clear(out);
     ids_add(out, TOKENIZER_END);
-    if (add_text(rules, &place, &r->context, out, why) < 0)
+    if (add_text(rules, place, text, out, why) < 0)
         return -1;
-    if (!wants_start(rules->bos, r, out->n - 1)) {
+    if (!wants_start(rules->bos, r, text, out->n - before - 1)) {
         out->n--;
-        memmove(out->id, out->id + 1, out->n * sizeof *out->id);
+        memmove(out->id + before, out->id + before + 1,
+                (out->n - before) * sizeof *out->id);
     }
-    if (out->n > 0 || r->kind == RECORD_ROLLING)
+    if (out->n > before || r->kind == RECORD_ROLLING)
         return 0;
-    return record_error_set(why, "nothing_to_condition_on", place.name,
+    return record_error_set(why, "nothing_to_condition_on", place->name,
                             "the %s is empty%s, so there is nothing to"
                             " predict the first token from",
-                            place.name,
-                            place.is_ids ? "" : " and no start token is used");
+                            place->name,
+                            place->is_ids ? "" : " and no start token is used");
 }
 
 /* The context's last token and a target, as one branch. */
 static int add_branch(const struct encode_rules *rules, const struct record *r,
-                      size_t i, struct encode_scratch *s, int32_t *len,
+                      size_t i, struct encode_scratch *s,
                       struct record_error *why)
 {
     const struct record_text *target = &r->target[i];
-    const struct place place = {r->kind == RECORD_CHOICE ? "choices" : "target",
-                                target->is_ids,
+    const bool native = r->form == RECORD_NATIVE;
+    const struct place place = {r->kind == RECORD_SCORE ? "target"
+                                : native                ? "choices"
+                                                        : "continuations",
+                                target->is_ids, native,
                                 r->kind == RECORD_CHOICE ? (int64_t)i : -1};
     size_t before = s->token.n;
 
     ids_add(&s->token, s->context.id[s->context.n - 1]);
     if (add_text(rules, &place, target, &s->token, why) < 0)
         return -1;
-    *len = (int32_t)(s->token.n - before);
+    s->len[i] = (int32_t)(s->token.n - before);
+    return 0;
+}
+
+/* A context and its targets, or a rolling text. */
+static int encode_scored(const struct encode_rules *rules,
+                         const struct record *r, struct encode_scratch *s,
+                         struct work_head *head, struct record_error *why)
+{
+    const struct place place = {r->kind == RECORD_ROLLING ? "text" : "context",
+                                r->context.is_ids, r->form == RECORD_NATIVE,
+                                -1};
+
+    ids_clear(&s->context);
+    if (add_start(rules, r, &place, &r->context, &s->context, why) < 0)
+        return -1;
+    head->scored = 1;
+    head->n_branch = 1;
+    if (r->kind == RECORD_ROLLING) {
+        ids_append(&s->token, s->context.id, s->context.n);
+        s->len[0] = (int32_t)s->context.n;
+        return 0;
+    }
+    head->n_prefix = (uint32_t)s->context.n - 1;
+    ids_append(&s->token, s->context.id, head->n_prefix);
+    head->n_branch = (uint32_t)r->n_target;
+    for (size_t i = 0; i < r->n_target; i++) {
+        if (add_branch(rules, r, i, s, why) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Each prompt n times, as branches of their own. */
+static int encode_prompts(const struct encode_rules *rules,
+                          const struct record *r, struct encode_scratch *s,
+                          struct record_error *why)
+{
+    for (size_t i = 0; i < r->n_prompt; i++) {
+        const struct place place = {"prompt", r->prompt[i].is_ids,
+                                    r->form == RECORD_NATIVE,
+                                    r->n_prompt > 1 ? (int64_t)i : -1};
+
+        ids_clear(&s->context);
+        if (add_start(rules, r, &place, &r->prompt[i], &s->context, why) < 0)
+            return -1;
+        for (uint32_t k = 0; k < r->n; k++) {
+            ids_append(&s->token, s->context.id, s->context.n);
+            s->len[i * r->n + k] = (int32_t)s->context.n;
+        }
+    }
+    return 0;
+}
+
+/* One prompt that its n samples share. */
+static int encode_shared(const struct encode_rules *rules,
+                         const struct record *r,
+                         const struct record_text *prompt, const char *name,
+                         struct encode_scratch *s, struct work_head *head,
+                         struct record_error *why)
+{
+    const struct place place = {name, prompt->is_ids, r->form == RECORD_NATIVE,
+                                -1};
+
+    if (add_start(rules, r, &place, prompt, &s->token, why) < 0)
+        return -1;
+    head->n_prefix = (uint32_t)s->token.n - 1;
+    s->len[0] = 1;
+    for (uint32_t k = 1; k < r->n; k++) {
+        ids_add(&s->token, s->token.id[head->n_prefix]);
+        s->len[k] = 1;
+    }
     return 0;
 }
 
@@ -138,58 +211,75 @@ static float to_float(double x)
     return x > 0 && x < (double)FLT_MIN ? FLT_MIN : (float)x;
 }
 
-static void fill_generate(const struct encode_rules *rules,
-                          const struct record *r, struct encode_scratch *s,
-                          struct work_head *head)
+static void add_stop(const char *text, size_t len, struct encode_scratch *s,
+                     struct work_head *head)
 {
-    buf_clear(&s->stop);
-    for (size_t i = 0; i < r->n_stop; i++) {
-        uint32_t len = (uint32_t)r->stop[i].len;
+    uint32_t bytes = (uint32_t)len;
 
-        buf_add(&s->stop, &len, sizeof len);
-        buf_add(&s->stop, r->stop[i].text, len);
-    }
-    head->kind = WORK_GENERATE;
-    head->n_stop = (uint32_t)r->n_stop;
+    buf_add(&s->stop, &bytes, sizeof bytes);
+    buf_add(&s->stop, text, len);
+    head->n_stop++;
     head->stop_bytes = (uint32_t)s->stop.len;
+}
+
+/* Messages, as the prompt that the model's template makes of them. */
+static int encode_chat(const struct encode_rules *rules, const struct record *r,
+                       struct encode_scratch *s, struct work_head *head,
+                       struct record_error *why)
+{
+    const struct chat_template *t = template_of(rules->tokenizer);
+    struct chat_message *m;
+    struct buf text = BUF_INIT;
+    struct record_text prompt;
+    size_t known;
+    int rc = -1;
+
+    if (t == NULL)
+        return record_error_set(why, "no_template", "messages",
+                                "there is no chat template for models with a"
+                                " tokenizer of the family %s",
+                                tokenizer_family(rules->tokenizer));
+    m = xcalloc(r->n_message, sizeof *m);
+    for (size_t i = 0; i < r->n_message; i++)
+        m[i] = (struct chat_message){r->message[i].role,
+                                     r->message[i].content.text,
+                                     r->message[i].content.len};
+    known = template_render(t, m, r->n_message, &text);
+    if (known < r->n_message) {
+        record_error_set(why, "invalid_value", "messages",
+                         "\"messages\"[%zu]: the chat template \"%s\" has no"
+                         " role \"%s\"",
+                         known, t->name, m[known].role);
+    } else {
+        add_stop(t->stop, strlen(t->stop), s, head);
+        prompt = (struct record_text){.text = text.data, .len = text.len};
+        rc = encode_shared(rules, r, &prompt, "messages", s, head, why);
+    }
+    buf_free(&text);
+    free(m);
+    return rc;
+}
+
+static int encode_generated(const struct encode_rules *rules,
+                            const struct record *r, struct encode_scratch *s,
+                            struct work_head *head, struct record_error *why)
+{
+    if (rules->tokenizer == NULL)
+        return no_tokenizer("prompt", why); /* nor text to answer with */
+    for (size_t i = 0; i < r->n_stop; i++)
+        add_stop(r->stop[i].text, r->stop[i].len, s, head);
+    head->n_branch = (uint32_t)record_samples(r);
     head->max_tokens = r->max_tokens;
     head->temperature = to_float(r->temperature);
     head->top_p = to_float(r->top_p);
     head->top_k = r->top_k;
     head->key = record_stream_key(r, rules->job_seed);
-}
-
-/* Tokens and branches of a record into s->token and len[]. */
-static int encode_tree(const struct encode_rules *rules, const struct record *r,
-                       struct encode_scratch *s, struct work_head *head,
-                       int32_t *len, struct record_error *why)
-{
-    const struct ids *context = &s->context;
-
-    if (r->kind == RECORD_GENERATE && rules->tokenizer == NULL)
-        return no_tokenizer("prompt", why); /* nor text to answer with */
-    if (encode_context(rules, r, &s->context, why) < 0)
-        return -1;
-    ids_clear(&s->token);
-    head->n_branch = 1;
-    if (r->kind == RECORD_ROLLING) {
-        ids_append(&s->token, context->id, context->n);
-        len[0] = (int32_t)context->n;
-        return 0;
-    }
-    head->n_prefix = (uint32_t)context->n - 1;
-    ids_append(&s->token, context->id, head->n_prefix);
-    if (r->kind == RECORD_GENERATE) {
-        ids_add(&s->token, context->id[head->n_prefix]);
-        len[0] = 1;
-        return 0;
-    }
-    head->n_branch = (uint32_t)r->n_target;
-    for (size_t i = 0; i < r->n_target; i++) {
-        if (add_branch(rules, r, i, s, &len[i], why) < 0)
-            return -1;
-    }
-    return 0;
+    head->scored = r->echo && r->token_logprobs;
+    if (r->n_message > 0)
+        return encode_chat(rules, r, s, head, why);
+    if (r->n_prompt > 1 || head->scored || head->max_tokens == 0)
+        return encode_prompts(rules, r, s, why);
+    return encode_shared(rules, r, r->prompt, "prompt", s, head, why);
 }
 
 void encode_scratch_free(struct encode_scratch *s)
@@ -199,30 +289,52 @@ void encode_scratch_free(struct encode_scratch *s)
     buf_free(&s->stop);
 }
 
-int encode_record(const struct encode_rules *rules, const struct record *r,
-                  uint64_t id, struct encode_scratch *s, struct buf *out,
-                  struct encoded *e, struct record_error *why)
+static int check_size(const struct work_head *head,
+                      const struct encode_scratch *s, const struct encoded *e,
+                      struct record_error *why)
 {
-    struct work_head head = {.kind = WORK_SCORE, .id = id};
-    int32_t len[RECORD_CHOICES_MAX];
-
-    assert(r->n_target <= RECORD_CHOICES_MAX);
-    *e = (struct encoded){0};
-    buf_clear(&s->stop);
-    if (encode_tree(rules, r, s, &head, len, why) < 0)
-        return -1;
     if (s->token.n > TOKENS_MAX)
         return record_error_set(why, "too_large", "",
                                 "%zu tokens; a record may have %d", s->token.n,
                                 TOKENS_MAX);
+    if (head->detail && e->cost * (1 + head->top_logprobs) > ENCODE_DETAIL_MAX)
+        return record_error_set(why, "too_large", "",
+                                "log-probabilities of %" PRIu64 " tokens and"
+                                " %" PRIu32 " alternatives each; %u in all are"
+                                " allowed",
+                                e->cost, head->top_logprobs, ENCODE_DETAIL_MAX);
+    return 0;
+}
+
+int encode_record(const struct encode_rules *rules, const struct record *r,
+                  uint64_t id, struct encode_scratch *s, struct buf *out,
+                  struct encoded *e, struct record_error *why)
+{
+    struct work_head head = {.kind = WORK_RECORD, .id = id};
+    int rc;
+
+    *e = (struct encoded){0};
+    ids_clear(&s->token);
+    buf_clear(&s->stop);
+    head.detail = r->token_logprobs;
+    head.top_logprobs = (uint32_t)r->top_logprobs;
+    if (head.top_logprobs > (uint32_t)rules->vocab)
+        head.top_logprobs = (uint32_t)rules->vocab;
     if (r->kind == RECORD_GENERATE)
-        fill_generate(rules, r, s, &head);
-    else if (len[0] > 0)
-        e->n_scored = (uint32_t)len[0] - 1;
-    e->first_unscored = r->kind == RECORD_ROLLING && s->context.n > 0
-                        && !wants_start(rules->bos, r, s->context.n);
-    e->cost = s->token.n + (uint64_t)head.max_tokens;
+        rc = encode_generated(rules, r, s, &head, why);
+    else
+        rc = encode_scored(rules, r, s, &head, why);
+    if (rc < 0)
+        return -1;
+    if (r->kind != RECORD_GENERATE && s->len[0] > 0)
+        e->n_scored = (uint32_t)s->len[0] - 1;
+    e->first_unscored =
+        r->kind == RECORD_ROLLING && s->context.n > 0
+        && !wants_start(rules->bos, r, &r->context, s->context.n);
+    e->cost = s->token.n + (uint64_t)head.n_branch * (uint64_t)head.max_tokens;
     head.cost = e->cost;
-    work_write(out, &head, len, s->token.id, s->stop.data);
+    if (check_size(&head, s, e, why) < 0)
+        return -1;
+    work_write(out, &head, s->len, s->token.id, s->stop.data);
     return 0;
 }

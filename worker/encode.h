@@ -29,6 +29,7 @@ struct encode_rules {
     int32_t vocab;                     /* ids are 0..vocab-1 */
     Skein__Bos bos;
     uint64_t job_seed;
+    struct record_job job;
 };
 
 /* What the answer will need to know. */
@@ -38,17 +39,21 @@ struct encoded {
     bool first_unscored; /* rolling without a start token */
 };
 
+/* Tokens that an answer may tell, alternatives included: 32 MiB of payload. */
+#define ENCODE_DETAIL_MAX (4u << 20)
+
 /* Reusable memory; zero-initialise, encode_scratch_free(). */
 struct encode_scratch {
     struct ids context, token;
+    int32_t len[RECORD_SAMPLES_MAX]; /* of the branches */
     struct buf stop;
 };
 
 void encode_scratch_free(struct encode_scratch *s);
 
 /* Append the request (work.h) of a record to `out`. 0, or -1 with *why: codes
- * token_out_of_range, nothing_to_condition_on, no_tokenizer, too_large,
- * invalid_value.
+ * token_out_of_range, nothing_to_condition_on, no_tokenizer, no_template,
+ * too_large, invalid_value.
  */
 int encode_record(const struct encode_rules *rules, const struct record *r,
                   uint64_t id, struct encode_scratch *s, struct buf *out,

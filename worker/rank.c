@@ -23,6 +23,7 @@ struct run {
     int32_t unread;    /* steps with a piece of it, not read yet */
     int32_t drawn;     /* tokens, in all steps planned */
     bool decoding;     /* feeds the token sampled last */
+    bool over;         /* its branch has ended; steps may have pieces of it */
     struct seq seq;
 };
 
@@ -102,6 +103,9 @@ static void flight_init(struct flight *f, size_t slots, size_t rows)
     f->step.piece = f->piece = xcalloc(slots, sizeof *f->piece);
     f->step.score = f->score = xcalloc(rows, sizeof *f->score);
     f->step.score_out = xcalloc(rows, sizeof *f->step.score_out);
+    f->step.topk_id = xcalloc(rows * BACKEND_TOPK_MAX, sizeof *f->step.topk_id);
+    f->step.topk_logprob =
+        xcalloc(rows * BACKEND_TOPK_MAX, sizeof *f->step.topk_logprob);
     f->step.sample = f->sample = xcalloc(slots, sizeof *f->sample);
     f->step.sample_out = xcalloc(slots, sizeof *f->step.sample_out);
 }
@@ -113,6 +117,8 @@ static void flight_free(struct flight *f)
     free(f->piece);
     free(f->score);
     free(f->step.score_out);
+    free(f->step.topk_id);
+    free(f->step.topk_logprob);
     free(f->sample);
     free(f->step.sample_out);
 }
@@ -325,14 +331,25 @@ int rank_add(struct rank *r, const void *request, size_t len, struct err *err)
     return 0;
 }
 
-/* A branch has its score. */
-static void end_branch(struct rank *r, struct task *t, uint32_t branch,
-                       double logprob, bool greedy)
+/* A branch has all that it is to have. */
+static void end_branch(struct rank *r, struct task *t)
 {
-    t->logprob[branch] = logprob;
-    t->greedy = t->greedy && greedy;
     if (++t->n_ended == t->work.head.n_branch)
         end_task(r, t);
+}
+
+/* What a run feeds: the tokens after the first `n_unscored` may be scored. */
+static void start_seq(struct run *run, const int32_t *token, int32_t n,
+                      int32_t n_unscored)
+{
+    const struct work_head *h = &run->task->work.head;
+
+    if (!h->scored)
+        seq_read(&run->seq, token, n);
+    else if (h->max_tokens > 0)
+        seq_echo(&run->seq, token, n, n_unscored);
+    else
+        seq_score(&run->seq, token, n, n_unscored);
 }
 
 /* The only branch of a record, with its prefix, in one slot. */
@@ -342,16 +359,13 @@ static int start_single(struct rank *r, struct task *t, struct err *err)
     const int32_t *token;
     struct run *run;
 
-    task_next_branch(t, &token, &branch_n);
-    if (!task_generates(t) && branch_n <= 1) {
-        end_branch(r, t, 0, 0.0, true);
+    if (task_next_trivial(t)) {
+        end_branch(r, t);
         return 0;
     }
+    task_next_branch(t, &token, &branch_n);
     run = start_run(r, t, 0, take_slot(r));
-    if (task_generates(t))
-        seq_read(&run->seq, t->work.token, n);
-    else
-        seq_score(&run->seq, t->work.token, n, n - branch_n + 1);
+    start_seq(run, t->work.token, n, n - branch_n + 1);
     return backend_reset(r->backend, run->slot, err);
 }
 
@@ -428,7 +442,7 @@ static int fork_task(struct rank *r, struct task **at, struct err *err)
         const int32_t *token;
         uint32_t branch;
         int32_t n, slot = 0;
-        bool trivial = t->work.branch_len[t->n_started] <= 1;
+        bool trivial = task_next_trivial(t);
         bool last = t->n_started + 1 == t->work.head.n_branch;
 
         if (!trivial)
@@ -438,11 +452,10 @@ static int fork_task(struct rank *r, struct task **at, struct err *err)
         if (last)
             queue_take(&r->forking, at);
         branch = task_next_branch(t, &token, &n);
-        if (trivial) {
-            end_branch(r, t, branch, 0.0, true);
-        } else {
-            seq_score(&start_run(r, t, branch, slot)->seq, token, n, 1);
-        }
+        if (trivial)
+            end_branch(r, t);
+        else
+            start_seq(start_run(r, t, branch, slot), token, n, 1);
         if (last)
             return 1;
     }
@@ -491,6 +504,10 @@ static void plan_sample(struct flight *f, struct run *run, int32_t row)
 {
     const struct work_head *h = &run->task->work.head;
 
+    /* The row's likeliest tokens come with a score, whatever its target. */
+    if (h->top_logprobs > 0)
+        f->score[f->step.n_score++] =
+            (struct score_row){.row = row, .topk = (int32_t)h->top_logprobs};
     f->sample[f->step.n_sample++] = (struct sample_row){
         .row = row,
         .slot = run->slot,
@@ -498,9 +515,21 @@ static void plan_sample(struct flight *f, struct run *run, int32_t row)
         .top_p = h->top_p,
         .top_k = h->top_k,
         .key = h->key,
+        .sample = run->branch,
         .position = (uint32_t)run->drawn++,
     };
     run->decoding = true;
+}
+
+static void plan_scores(struct flight *f, struct run *run, int32_t take,
+                        int32_t row)
+{
+    struct score_row *score = f->score + f->step.n_score;
+    int32_t n = seq_feed(&run->seq, take, row, score);
+
+    for (int32_t i = 0; i < n; i++)
+        score[i].topk = (int32_t)run->task->work.head.top_logprobs;
+    f->step.n_score += n;
 }
 
 /* `take` tokens of the run become the step's rows from `row` on. */
@@ -516,11 +545,10 @@ static void plan_piece(struct rank *r, struct flight *f, struct run *run,
     run->unread++;
     if (!run->decoding) {
         f->piece[i].token = run->seq.token + run->seq.fed;
-        f->step.n_score +=
-            seq_feed(&run->seq, take, row, f->score + f->step.n_score);
+        plan_scores(f, run, take, row);
         t->fed += (uint64_t)take;
     }
-    if (task_generates(t) && seq_left(&run->seq) == 0)
+    if (run->branch != PREFIX && task_generates(t) && seq_left(&run->seq) == 0)
         plan_sample(f, run, row + take - 1);
     if (tokens_left(run) == 0)
         end_feeding(r, run);
@@ -576,29 +604,70 @@ int rank_submit(struct rank *r, struct err *err)
     return 0;
 }
 
+/* Scores of the step, from `first` on, that belong to one piece. */
+struct part {
+    const struct step *step;
+    int32_t first, n;
+};
+
+static void tell(struct task *t, uint32_t branch, int32_t token, float logprob,
+                 const struct step *s, int32_t score)
+{
+    const size_t at = (size_t)score * BACKEND_TOPK_MAX;
+
+    task_tell(t, branch, token, logprob, s->topk_id + at, s->topk_logprob + at);
+}
+
+static void read_scores(struct run *run, const struct part *p)
+{
+    const struct step *s = p->step;
+
+    seq_scored(&run->seq, s->score_out + p->first, p->n);
+    for (int32_t i = p->first; i < p->first + p->n; i++)
+        tell(run->task, run->branch, s->score[i].target,
+             s->score_out[i].logprob, s, i);
+}
+
+/* The branch has ended; what the device still does for it is in vain. */
+static void end_run(struct rank *r, struct run *run)
+{
+    struct task_branch *b = &run->task->branch[run->branch];
+
+    run->over = true;
+    b->logprob = run->seq.logprob;
+    b->greedy = run->seq.greedy;
+    if (run->slot >= 0)
+        end_feeding(r, run);
+    end_branch(r, run->task);
+}
+
 /* Bring what a piece of a step gave to its run. `drawn` is NULL where nothing
  * was sampled.
  */
 static void read_piece(struct rank *r, struct run *run,
-                       const struct piece *piece, const struct score_out *score,
-                       int32_t n_score, const struct sample_out *drawn)
+                       const struct piece *piece, struct part *p,
+                       const struct sample_out *drawn)
 {
     struct task *t = run->task;
 
     r->counts.fed += (uint64_t)piece->n;
     if (piece->token == NULL)
         t->fed++;
-    seq_scored(&run->seq, score, n_score);
+    if (drawn != NULL && t->work.head.top_logprobs > 0)
+        p->n--; /* the last one is the sampled row's */
+    read_scores(run, p);
     if (!run->seq.finite || (drawn != NULL && !drawn->finite)) {
         t->status = ANSWER_NON_FINITE;
         end_task(r, t);
     } else if (drawn != NULL) {
         r->counts.sampled++;
-        if (task_sampled(t, r->tokenizer, drawn->token))
-            end_task(r, t);
+        tell(t, run->branch, drawn->token, drawn->logprob, p->step,
+             p->first + p->n);
+        if (task_sampled(t, run->branch, r->tokenizer, drawn->token))
+            end_run(r, run);
     } else if (run->branch != PREFIX && !task_generates(t) && run->slot < 0
                && run->unread == 1) {
-        end_branch(r, t, run->branch, run->seq.logprob, run->seq.greedy);
+        end_run(r, run);
     }
 }
 
@@ -610,19 +679,19 @@ static void read_step(struct rank *r, const struct flight *f)
     for (int32_t i = 0; i < s->n_piece; i++) {
         const struct sample_out *drawn = NULL;
         struct run *run = f->run[i];
-        int32_t first = score;
+        struct part p = {.step = s, .first = score};
 
         row += s->piece[i].n;
         while (score < s->n_score && s->score[score].row < row)
             score++;
         if (sample < s->n_sample && s->sample[sample].row < row)
             drawn = &s->sample_out[sample++];
+        p.n = score - p.first;
         /* A record that ended before this step was read, by a token that this
          * step was fed on trust or in another of its branches.
          */
-        if (!run->task->over)
-            read_piece(r, run, &s->piece[i], s->score_out + first,
-                       score - first, drawn);
+        if (!run->over && !run->task->over)
+            read_piece(r, run, &s->piece[i], &p, drawn);
         if (--run->unread == 0 && run->slot < 0)
             free_run(r, run);
     }

@@ -16,6 +16,13 @@ void seq_score(struct seq *s, const int32_t *token, int32_t n,
     };
 }
 
+void seq_echo(struct seq *s, const int32_t *token, int32_t n,
+              int32_t n_unscored)
+{
+    seq_score(s, token, n, n_unscored);
+    s->n_feed = n;
+}
+
 void seq_read(struct seq *s, const int32_t *token, int32_t n)
 {
     *s = (struct seq){

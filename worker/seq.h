@@ -30,6 +30,10 @@ struct seq {
 void seq_score(struct seq *s, const int32_t *token, int32_t n,
                int32_t n_unscored);
 
+/* The same, but it is fed to its end: something continues it. */
+void seq_echo(struct seq *s, const int32_t *token, int32_t n,
+              int32_t n_unscored);
+
 /* A text fed completely, without scores: a prefix, or a prompt. */
 void seq_read(struct seq *s, const int32_t *token, int32_t n);
 

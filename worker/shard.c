@@ -18,6 +18,10 @@ struct shard *shard_create(const Skein__Grant *grant, uint32_t number,
     s->rules = *rules;
     s->rules.bos = grant->spec->bos;
     s->rules.job_seed = grant->spec->seed;
+    s->model = xstrdup(grant->spec->model);
+    s->rules.job.model = s->model[0] != '\0' ? s->model : NULL;
+    s->rules.job.lenient = grant->spec->lenient;
+    s->rules.job.created_s = grant->spec->created_s;
     s->n_records = grant->n_records;
     s->cost = grant->cost;
     s->input_bytes = grant->input_bytes;
@@ -42,6 +46,7 @@ void shard_free(struct shard *s)
     free_items(s);
     buf_free(&s->input);
     buf_free(&s->result);
+    free(s->model);
     free(s);
 }
 
@@ -82,7 +87,8 @@ static void prepare_item(struct shard *s, struct shard_item *item,
     struct record_error e;
 
     item->line = in->line;
-    item->record = record_parse(in->text, in->len, in->line, &partial, &e);
+    item->record =
+        record_parse(&s->rules.job, in->text, in->len, in->line, &partial, &e);
     if (item->record == NULL) {
         partial.line = in->line;
         keep_error(s, item, &partial, &e);
@@ -120,18 +126,20 @@ static int unpack(struct shard *s, struct lineset *lines)
 void shard_prepare(struct pool_job *job)
 {
     struct shard *s = (struct shard *)job;
-    struct encode_scratch scratch = {0};
+    struct encode_scratch *scratch;
     struct lineset lines = {0};
 
     s->after = SHARD_BROKEN;
     if (unpack(s, &lines) < 0)
         return;
+    scratch = xcalloc(1, sizeof *scratch);
     buf_free(&s->input);
     s->n = lines.n;
     s->item = xcalloc(s->n > 0 ? s->n : 1, sizeof *s->item);
     for (uint32_t i = 0; i < s->n; i++)
-        prepare_item(s, &s->item[i], &lines.item[i], &scratch);
-    encode_scratch_free(&scratch);
+        prepare_item(s, &s->item[i], &lines.item[i], scratch);
+    encode_scratch_free(scratch);
+    free(scratch);
     lineset_free(&lines);
     s->after = SHARD_COMPUTING;
 }
@@ -153,7 +161,8 @@ void shard_assemble(struct pool_job *job)
             continue;
         }
         buf_clear(&text);
-        output_write(item, payload, &text);
+        output_write(&s->rules, item, s->requests.data + item->request_at,
+                     payload, &text);
         lineset_add(&w, item->line, text.data, text.len, false);
     }
     lineset_pack(&w, &s->result);
@@ -211,13 +220,30 @@ void shard_fail(struct shard *s, struct shard_item *item,
     keep_error(s, item, item->record, e);
 }
 
-/* Does the payload hold what the record's kind needs? */
-static bool fits(const struct record *r, const struct answer_head *head)
+/* Does the payload hold as many branches as the request has? */
+static bool fits(const struct shard *s, const struct shard_item *item,
+                 const void *payload, size_t len)
 {
-    return r->kind == RECORD_GENERATE
-           || head->payload_bytes
-                  == (r->kind == RECORD_ROLLING ? 1 : r->n_target)
-                         * sizeof(double);
+    struct answer_view view;
+    struct work w;
+    size_t at = 0;
+
+    if (work_read(s->requests.data + item->request_at, item->request_len, &w)
+        < 0)
+        return false;
+    for (uint32_t i = 0; i < w.head.n_branch; i++) {
+        if (answer_next_branch(payload, len, &at, w.head.top_logprobs, &view)
+            < 0)
+            return false;
+    }
+    return at == len;
+}
+
+/* Answers are read where they lie. */
+static void align(struct buf *b)
+{
+    while (b->len % 8 != 0)
+        buf_addc(b, '\0');
 }
 
 void shard_answer(struct shard *s, struct shard_item *item,
@@ -233,11 +259,10 @@ void shard_answer(struct shard *s, struct shard_item *item,
         shard_fail(s, item, &e);
         return;
     }
-    if (head->status != ANSWER_OK || !fits(item->record, head))
+    if (head->status != ANSWER_OK
+        || !fits(s, item, payload, (size_t)head->payload_bytes))
         return;
-    item->greedy = head->greedy;
-    item->finish = head->finish;
-    item->sampled = head->sampled;
+    align(&s->answers);
     item->answer_at = s->answers.len;
     item->answer_len = (size_t)head->payload_bytes;
     buf_add(&s->answers, payload, item->answer_len);

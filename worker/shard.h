@@ -48,14 +48,11 @@ struct shard_item {
     bool suspect;    /* was on the device at a crash: runs alone */
     uint8_t crashes; /* alone */
     bool is_error;   /* the text is an error object */
-    uint8_t greedy;  /* of the answer */
-    uint8_t finish;
     uint32_t request_len;
     size_t request_at; /* in shard.requests */
     struct encoded encoded;
     size_t answer_at; /* in shard.answers: payload, or the error's text */
     size_t answer_len;
-    uint64_t sampled;
 };
 
 struct shard {
@@ -70,6 +67,7 @@ struct shard {
     struct upload upload; /* DONE */
 
     struct encode_rules rules;
+    char *model; /* of rules.job */
     uint8_t input_hash[HASH_BYTES];
     uint64_t input_bytes;
     uint32_t n_records; /* promised by the grant */

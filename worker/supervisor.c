@@ -113,7 +113,9 @@ static void introduce(struct supervisor *s, int32_t vocab)
     const struct leases_config leases = {
         .model = model->name,
         .fingerprint = s->fingerprint,
-        .rules = {.tokenizer = s->tokenizer, .vocab = vocab},
+        .rules = {.tokenizer = s->tokenizer,
+                  .vocab = vocab,
+                  .job = {.fingerprint = s->fingerprint}},
         .ranks = s->ranks,
         .pool = s->pool,
         .n_rank = s->devices->n,

@@ -22,6 +22,17 @@ enum task_where {
     TASK_FORKING, /* in the queue of records with branches to start */
 };
 
+/* What is known of a branch so far. */
+struct task_branch {
+    double logprob;
+    bool greedy;
+    bool ended;              /* by the end token */
+    struct decoder *decoder; /* while it generates */
+    int32_t sampled;         /* tokens, without the end token */
+    enum answer_finish finish;
+    struct buf detail; /* struct token_logprob */
+};
+
 struct task {
     struct task *next; /* in its queue */
     enum task_where where;
@@ -36,17 +47,13 @@ struct task {
     int32_t prefix_slot; /* -1: none */
     bool reserved;       /* a free slot is promised to the next branch */
     enum answer_status status;
-    bool greedy;
-    double *logprob; /* [n_branch] */
     uint64_t fed;
-    struct decoder *decoder; /* generate */
-    int32_t sampled;         /* tokens, without the end token */
-    enum answer_finish finish;
+    struct task_branch *branch;        /* [n_branch] */
     _Alignas(8) unsigned char bytes[]; /* the request */
 };
 
 /* A task for task_free(), or NULL: the request is malformed. `t` is needed to
- * generate.
+ * generate text.
  */
 struct task *task_create(const void *request, size_t len,
                          const struct tokenizer *t);
@@ -59,12 +66,21 @@ bool task_generates(const struct task *t);
  */
 int32_t task_first_tokens(const struct task *t);
 
+/* Has its next branch nothing to compute? */
+bool task_next_trivial(const struct task *t);
+
 /* Start the next branch: its tokens and number. */
 uint32_t task_next_branch(struct task *t, const int32_t **token, int32_t *n);
 
+/* A branch's token was scored or sampled: note it where the answer tells it.
+ * `top_id` and `top_logprob` have work.head.top_logprobs alternatives.
+ */
+void task_tell(struct task *t, uint32_t branch, int32_t token, float logprob,
+               const int32_t *top_id, const float *top_logprob);
+
 /* A token was sampled. Returns true when that ends the generation. */
-bool task_sampled(struct task *t, const struct tokenizer *tokenizer,
-                  int32_t token);
+bool task_sampled(struct task *t, uint32_t branch,
+                  const struct tokenizer *tokenizer, int32_t token);
 
 /* Append the answer; the last thing done to a task. */
 void task_answer(struct task *t, struct buf *out);

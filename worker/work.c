@@ -119,6 +119,50 @@ void answer_write(struct buf *out, const struct answer_head *head,
     out->len += h.bytes;
 }
 
+static size_t detail_bytes(uint32_t n, uint32_t k)
+{
+    return (size_t)n * (k + 1) * sizeof(struct token_logprob);
+}
+
+void answer_add_branch(struct buf *out, const struct answer_branch *branch,
+                       const struct token_logprob *detail, uint32_t k,
+                       const char *text)
+{
+    static const char zero[8];
+    size_t told = detail_bytes(branch->n_detail, k);
+    size_t padding = round8(branch->text_bytes) - branch->text_bytes;
+
+    buf_add(out, branch, sizeof *branch);
+    if (told > 0)
+        buf_add(out, detail, told);
+    if (branch->text_bytes > 0)
+        buf_add(out, text, branch->text_bytes);
+    buf_add(out, zero, padding);
+}
+
+int answer_next_branch(const void *payload, size_t len, size_t *at, uint32_t k,
+                       struct answer_view *out)
+{
+    const char *from = (const char *)payload + *at;
+    size_t left = len - *at, told, text;
+
+    if (left < sizeof out->branch)
+        return -1;
+    memcpy(&out->branch, from, sizeof out->branch);
+    told = detail_bytes(out->branch.n_detail, k);
+    text = round8(out->branch.text_bytes);
+    left -= sizeof out->branch;
+    from += sizeof out->branch;
+    if (left < told || left - told < text)
+        return -1;
+    out->detail =
+        (struct record_detail){(const struct token_logprob *)(const void *)from,
+                               out->branch.n_detail, k};
+    out->text = from + told;
+    *at += sizeof out->branch + told + text;
+    return 0;
+}
+
 size_t answer_size(const void *data, size_t len)
 {
     return message_size(data, len, sizeof(struct answer_head));

@@ -8,13 +8,14 @@
  *             one branch = last token of the context, target
  *   choice    the same prefix, one branch per choice
  *   rolling   no prefix, one branch = start token, text
- *   generate  prefix = prompt without its last token, one branch = that token;
- *             generation continues it
+ *   generate  prefix = prompt without its last token, n branches = that token;
+ *             generation continues each of them. Several prompts, or a prompt
+ *             that is scored itself: no prefix, a branch = the whole prompt
  *
- * Every token of a branch but the first is scored, given all before it; the
- * last one is therefore never fed. Pure. Both ends are ours and the memory is
- * private to them, yet lengths are checked: a broken rank must not take the
- * supervisor with it.
+ * Of a branch that is scored, every token but the first is, given all before
+ * it; when nothing is generated the last one is therefore never fed. Pure. Both
+ * ends are ours and the memory is private to them, yet lengths are checked: a
+ * broken rank must not take the supervisor with it.
  */
 #ifndef WORKER_WORK_H
 #define WORKER_WORK_H
@@ -24,11 +25,11 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "proto/record.h"
 
 enum work_kind {
-    WORK_SCORE = 1,    /* also choice and rolling */
-    WORK_GENERATE = 2, /* one branch of one token */
-    WORK_CANCEL = 3,   /* forget all records whose id >> 32 is that of `id` */
+    WORK_RECORD = 1,
+    WORK_CANCEL = 2, /* forget all records whose id >> 32 is that of `id` */
 };
 
 /* The beginning of a request, as it lies in the ring. */
@@ -42,10 +43,13 @@ struct work_head {
     uint32_t n_branch;
     uint32_t n_stop;
     uint32_t stop_bytes;
-    int32_t max_tokens; /* generate */
+    int32_t max_tokens; /* to generate behind each branch; 0: none */
     int32_t top_k;
     float temperature;
     float top_p;
+    uint16_t scored;       /* the branches are */
+    uint16_t detail;       /* the answer tells every token scored or drawn, */
+    uint32_t top_logprobs; /* each with so many likeliest ones */
 };
 
 /* A request, taken apart; points into it. */
@@ -85,18 +89,47 @@ enum answer_finish {
 /* The beginning of an answer; its payload follows. */
 struct answer_head {
     uint32_t bytes; /* of the whole answer; a multiple of 8 */
-    uint16_t status;
-    uint8_t greedy; /* every target was the argmax */
-    uint8_t finish; /* generate */
+    uint32_t status;
     uint64_t id;
-    uint64_t fed;     /* tokens */
-    uint64_t sampled; /* tokens, the end token not counted */
-    uint64_t
-        payload_bytes; /* score: double logprob[n_branch]; generate: text */
+    uint64_t fed;           /* tokens */
+    uint64_t sampled;       /* tokens, end tokens not counted */
+    uint64_t payload_bytes; /* status OK: every branch, in their order */
+};
+
+/* A branch in the payload. Behind it come its tokens, as in struct
+ * record_detail, and its text, both padded to a multiple of 8 bytes.
+ */
+struct answer_branch {
+    double logprob;      /* of all scored tokens */
+    uint32_t n_detail;   /* tokens told: the scored, then the drawn ones */
+    uint32_t text_bytes; /* generated */
+    uint32_t sampled;    /* tokens generated, the end token not counted */
+    uint8_t greedy;      /* every scored token was the argmax */
+    uint8_t finish;      /* generated: enum answer_finish */
+    uint8_t ended;       /* by the end token, which is among those told */
+    uint8_t unused;
+};
+
+/* The same, taken apart; points into the payload. */
+struct answer_view {
+    struct answer_branch branch;
+    struct record_detail detail;
+    const char *text;
 };
 
 void answer_write(struct buf *out, const struct answer_head *head,
                   const void *payload);
+
+/* Append a branch to a payload; tokens of `detail` have k alternatives. */
+void answer_add_branch(struct buf *out, const struct answer_branch *branch,
+                       const struct token_logprob *detail, uint32_t k,
+                       const char *text);
+
+/* Take the branch at *at of a payload, which is aligned to 8 bytes, apart and go
+ * on to the next one. 0, or -1: there is none.
+ */
+int answer_next_branch(const void *payload, size_t len, size_t *at, uint32_t k,
+                       struct answer_view *out);
 
 /* Size of the answer at data[len], or 0 when it is not complete yet. */
 size_t answer_size(const void *data, size_t len);

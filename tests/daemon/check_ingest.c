@@ -172,12 +172,15 @@ static void finish(struct ingest *in, struct outcome *o)
     }
 }
 
+/* A packed JobSpec: name "n", model "m". */
+#define SPEC "\x0a\x01n\x12\x01m"
+
 /* Submit `text` in pieces of `piece` bytes, respecting the window. */
 static struct outcome *submit(const char *text, size_t len, size_t piece)
 {
     struct outcome *o = xcalloc(1, sizeof *o);
     uint8_t id[REQUEST_ID_BYTES] = {1}, hash[HASH_BYTES];
-    struct ingest *in = ingest_begin(pool, 7, id, "spec", 4);
+    struct ingest *in = ingest_begin(pool, 7, id, SPEC, sizeof SPEC - 1);
     struct err err;
 
     for (size_t at = 0; at < len;) {
@@ -256,7 +259,7 @@ START_TEST(cut_at_every_byte)
 {
     for (size_t cut = 1; cut < sizeof mixed; cut++) {
         uint8_t id[REQUEST_ID_BYTES] = {1}, hash[HASH_BYTES];
-        struct ingest *in = ingest_begin(pool, 7, id, "spec", 4);
+        struct ingest *in = ingest_begin(pool, 7, id, SPEC, sizeof SPEC - 1);
         struct outcome *o = xcalloc(1, sizeof *o);
         struct err err;
 
@@ -441,7 +444,7 @@ END_TEST
 START_TEST(wrong_hash_is_refused)
 {
     uint8_t id[REQUEST_ID_BYTES] = {1}, hash[HASH_BYTES] = {0};
-    struct ingest *in = ingest_begin(pool, 7, id, "spec", 4);
+    struct ingest *in = ingest_begin(pool, 7, id, SPEC, sizeof SPEC - 1);
     struct outcome o = {0};
     struct err err;
 
@@ -548,7 +551,7 @@ END_TEST
 START_TEST(given_up_among_duplicates)
 {
     uint8_t id[REQUEST_ID_BYTES] = {1}, hash[HASH_BYTES];
-    struct ingest *in = ingest_begin(pool, 7, id, "spec", 4);
+    struct ingest *in = ingest_begin(pool, 7, id, SPEC, sizeof SPEC - 1);
     struct outcome *o = xcalloc(1, sizeof *o);
     struct buf text = BUF_INIT;
     struct err err;
@@ -604,7 +607,7 @@ END_TEST
 START_TEST(window_closes_and_opens)
 {
     uint8_t id[REQUEST_ID_BYTES] = {1}, hash[HASH_BYTES];
-    struct ingest *in = ingest_begin(pool, 7, id, "spec", 4);
+    struct ingest *in = ingest_begin(pool, 7, id, SPEC, sizeof SPEC - 1);
     struct outcome *o = xcalloc(1, sizeof *o);
     struct buf line = BUF_INIT, all = BUF_INIT;
     struct err err;

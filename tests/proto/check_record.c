@@ -252,7 +252,7 @@ static const struct bad {
 static void expect_bad(const struct bad *b, size_t len)
 {
     struct record_error e = {0};
-    struct record *r = record_parse(b->line, len, 3, NULL, &e);
+    struct record *r = record_parse(NULL, b->line, len, 3, NULL, &e);
 
     ck_assert_msg(r == NULL, "accepted: %s", b->line);
     ck_assert_msg(strcmp(e.code, b->code) == 0, "%s: %s, not %s (%s)", b->line,
@@ -293,7 +293,7 @@ END_TEST
 static struct record *good(const char *line)
 {
     struct record_error e = {0};
-    struct record *r = record_parse(line, strlen(line), 42, NULL, &e);
+    struct record *r = record_parse(NULL, line, strlen(line), 42, NULL, &e);
 
     ck_assert_msg(r != NULL, "%s: %s: %s", line, e.code, e.message);
     ck_assert_uint_eq(r->line, 42);
@@ -378,7 +378,8 @@ START_TEST(generate_defaults)
     struct record *r = good("{\"prompt\":\"Once\"}");
 
     ck_assert_int_eq(r->kind, RECORD_GENERATE);
-    ck_assert_str_eq(r->context.text, "Once");
+    ck_assert_uint_eq(r->n_prompt, 1);
+    ck_assert_str_eq(r->prompt->text, "Once");
     ck_assert_int_eq(r->max_tokens, 256);
     ck_assert_double_eq(r->temperature, 0);
     ck_assert_double_eq(r->top_p, 1);
@@ -396,8 +397,8 @@ START_TEST(generate_everything)
              "\"top_p\":0.25,\"top_k\":2147483647,"
              "\"seed\":9223372036854775807,\"stop\":[\"\\n\",\"END\"]}");
 
-    ck_assert(r->context.is_ids);
-    ck_assert_uint_eq(r->context.n, 0);
+    ck_assert(r->prompt->is_ids);
+    ck_assert_uint_eq(r->prompt->n, 0);
     ck_assert_int_eq(r->max_tokens, 1048576);
     ck_assert_double_eq(r->temperature, 1);
     ck_assert_double_eq(r->top_p, 0.25);
@@ -472,7 +473,7 @@ static const char *verdict(const char *head, const char *unit, size_t n,
     buf_adds(&b, head);
     add_repeated(&b, unit, n);
     buf_adds(&b, tail);
-    r = record_parse(b.data, b.len, 1, NULL, &e);
+    r = record_parse(NULL, b.data, b.len, 1, NULL, &e);
     ck_assert((r != NULL) == (e.code[0] == '\0'));
     record_free(r);
     buf_free(&b);
@@ -513,7 +514,7 @@ START_TEST(deep_nesting)
 
     buf_adds(&b, "{\"text\":\"a\",\"metadata\":");
     add_repeated(&b, "{\"a\":", 100000);
-    ck_assert_ptr_null(record_parse(b.data, b.len, 1, NULL, &e));
+    ck_assert_ptr_null(record_parse(NULL, b.data, b.len, 1, NULL, &e));
     ck_assert_str_eq(e.code, "invalid_json");
     buf_free(&b);
 }
@@ -543,8 +544,8 @@ START_TEST(partial_ids)
         struct record partial;
         struct record_error e;
 
-        ck_assert_ptr_null(record_parse(cases[i].line, strlen(cases[i].line), 9,
-                                        &partial, &e));
+        ck_assert_ptr_null(record_parse(
+            NULL, cases[i].line, strlen(cases[i].line), 9, &partial, &e));
         ck_assert_msg(partial.id_kind == cases[i].kind, "%s", cases[i].line);
         ck_assert_uint_eq(partial.line, 9);
         if (cases[i].id != NULL)
@@ -573,7 +574,7 @@ START_TEST(long_keys_are_cut_at_a_character)
     buf_adds(&b, "{\"");
     add_repeated(&b, "\xE2\x82\xAC", 300); /* 3 does not divide 63 or 399 - n */
     buf_adds(&b, "\":1}");
-    ck_assert_ptr_null(record_parse(b.data, b.len, 1, NULL, &e));
+    ck_assert_ptr_null(record_parse(NULL, b.data, b.len, 1, NULL, &e));
     ck_assert_str_eq(e.code, "unknown_key");
     ck_assert_uint_eq(strlen(e.field), 63);
     ck_assert_uint_eq(strlen(e.message), 399);
@@ -587,7 +588,7 @@ static void id_hash(const char *line, uint64_t number, uint8_t out[16])
 {
     static const uint8_t key[16] = "0123456789abcdef";
     struct record_error e;
-    struct record *r = record_parse(line, strlen(line), number, NULL, &e);
+    struct record *r = record_parse(NULL, line, strlen(line), number, NULL, &e);
 
     ck_assert_ptr_nonnull(r);
     record_id_hash(r, key, out);
@@ -661,8 +662,9 @@ START_TEST(stream_keys)
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct record_error e;
-        struct record *r = record_parse(cases[i].line, strlen(cases[i].line),
-                                        cases[i].number, NULL, &e);
+        struct record *r =
+            record_parse(NULL, cases[i].line, strlen(cases[i].line),
+                         cases[i].number, NULL, &e);
 
         ck_assert_ptr_nonnull(r);
         ck_assert_msg(record_stream_key(r, cases[i].seed) == cases[i].want,
@@ -696,7 +698,7 @@ START_TEST(speed)
     for (int i = 0; i < n; i++) {
         struct record_error e;
 
-        record_free(record_parse(b.data, b.len, 1, NULL, &e));
+        record_free(record_parse(NULL, b.data, b.len, 1, NULL, &e));
     }
     printf("record_parse: %zu bytes in %.2f us\n", b.len,
            (double)(clock_now_us() - start) / n);

@@ -11,7 +11,7 @@
 static struct record *parse(const char *line)
 {
     struct record_error e = {0};
-    struct record *r = record_parse(line, strlen(line), 42, NULL, &e);
+    struct record *r = record_parse(NULL, line, strlen(line), 42, NULL, &e);
 
     ck_assert_msg(r != NULL, "%s: %s", line, e.message);
     return r;
@@ -34,12 +34,12 @@ START_TEST(score)
     struct record *r = parse("{\"context\":\"a\",\"target\":\"b\"}");
     struct buf out = BUF_INIT;
 
-    record_write_score(r, -1.5, true, 2, &out);
+    record_write_score(r, -1.5, true, 2, NULL, &out);
     expect(&out, "{\"id\":42,\"logprob\":-1.5,\"greedy\":true,\"tokens\":2}");
     record_free(r);
     r = parse("{\"id\":\"q\\\"1\",\"context\":\"a\",\"target\":\"b\","
               "\"metadata\":{\"x\": 0.10}}");
-    record_write_score(r, -0.1, false, 1, &out);
+    record_write_score(r, -0.1, false, 1, NULL, &out);
     expect(&out, "{\"id\":\"q\\\"1\",\"logprob\":-0.1,\"greedy\":false,"
                  "\"tokens\":1,\"metadata\":{\"x\":0.10}}");
     record_free(r);
@@ -53,15 +53,15 @@ START_TEST(choice)
                              "\"choices\":[\"b\",\"c\",\"d\"],\"gold\":1}");
     struct buf out = BUF_INIT;
 
-    record_write_choice(r, logprob, &out); /* of equals, the first */
+    record_write_choice(r, logprob, NULL, &out); /* of equals, the first */
     expect(&out, "{\"id\":-7,\"logprobs\":[-3,-1.25,-1.25],\"choice\":1,"
                  "\"correct\":true}");
     r->gold = 2;
-    record_write_choice(r, logprob, &out);
+    record_write_choice(r, logprob, NULL, &out);
     expect(&out, "{\"id\":-7,\"logprobs\":[-3,-1.25,-1.25],\"choice\":1,"
                  "\"correct\":false}");
     r->gold = -1;
-    record_write_choice(r, logprob, &out);
+    record_write_choice(r, logprob, NULL, &out);
     expect(&out, "{\"id\":-7,\"logprobs\":[-3,-1.25,-1.25],\"choice\":1}");
     record_free(r);
 }
@@ -72,10 +72,10 @@ START_TEST(rolling)
     struct record *r = parse("{\"text\":\"a b\",\"metadata\":{}}");
     struct buf out = BUF_INIT;
 
-    record_write_rolling(r, -12.0625, 3, 9, 2, false, &out);
+    record_write_rolling(r, -12.0625, 3, 9, 2, false, NULL, &out);
     expect(&out, "{\"id\":42,\"logprob\":-12.0625,\"tokens\":3,\"bytes\":9,"
                  "\"words\":2,\"metadata\":{}}");
-    record_write_rolling(r, 0, 0, 3, 2, true, &out);
+    record_write_rolling(r, 0, 0, 3, 2, true, NULL, &out);
     expect(&out, "{\"id\":42,\"logprob\":0,\"tokens\":0,\"bytes\":3,"
                  "\"words\":2,\"first_unscored\":true,\"metadata\":{}}");
     record_free(r);
@@ -88,11 +88,11 @@ START_TEST(generate)
     struct buf out = BUF_INIT;
 
     record_write_generate(r, "one\n\"two\"\\\t\0\x1F\x7F \xE2\x82\xAC", 18,
-                          "stop", 5, &out);
+                          "stop", 5, NULL, &out);
     expect(&out, "{\"id\":\"g\",\"text\":\"one\\n\\\"two\\\"\\\\\\t\\u0000"
                  "\\u001f\\u007f \xE2\x82\xAC\",\"finish_reason\":\"stop\","
                  "\"tokens\":5}");
-    record_write_generate(r, NULL, 0, "length", 0, &out);
+    record_write_generate(r, NULL, 0, "length", 0, NULL, &out);
     expect(&out, "{\"id\":\"g\",\"text\":\"\",\"finish_reason\":\"length\","
                  "\"tokens\":0}");
     record_free(r);

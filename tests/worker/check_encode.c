@@ -25,10 +25,11 @@ static const char *encode_as(const char *line, Skein__Bos bos, int32_t vocab,
                              const struct tokenizer *t, struct encoded *e)
 {
     static char text[512];
-    const struct encode_rules rules = {t, vocab, bos, 5};
-    struct encode_scratch scratch = {0};
+    const struct encode_rules rules = {
+        .tokenizer = t, .vocab = vocab, .bos = bos, .job_seed = 5};
+    static struct encode_scratch scratch;
     struct record_error why = {0};
-    struct record *r = record_parse(line, strlen(line), 1, NULL, &why);
+    struct record *r = record_parse(NULL, line, strlen(line), 1, NULL, &why);
     struct buf out = BUF_INIT, request = BUF_INIT;
     struct work w;
 

@@ -75,8 +75,9 @@ static void teardown(void)
     tokenizer_close(tokenizer);
 }
 
-/* A record made of random tokens: scores with one or several branches, and
- * generations.
+/* A record made of random tokens. By i % 5: a score, choices, a score that tells
+ * each token, n samples of a prompt, and one or several generations, some of
+ * them with scored prompts and alternatives.
  */
 struct sample {
     struct work_head head;
@@ -85,116 +86,190 @@ struct sample {
     const char *stop;
 };
 
+static bool generates(const struct sample *s)
+{
+    return s->head.max_tokens > 0;
+}
+
+static void make_generation(struct sample *s, uint32_t i, uint32_t *x)
+{
+    s->head.max_tokens = 1 + (int32_t)(next(x) % 40);
+    s->head.temperature = i % 2 == 0 ? 0.0f : 0.9f;
+    s->head.key = 1000 + i;
+    s->head.n_stop = 1;
+    s->head.stop_bytes = 6;
+    s->head.n_branch = i % 5 == 3 ? 1 + i % 4 : 1;
+    s->head.scored = i % 3 == 0;
+    if (s->head.scored)
+        s->head.n_prefix = 0;
+}
+
 static void make_sample(struct sample *s, uint32_t i)
 {
     uint32_t x = i * 7919 + 1, n;
 
     memset(s, 0, sizeof *s);
+    s->head.kind = WORK_RECORD;
     s->head.id = (uint64_t)3 << 32 | i;
     s->head.cost = 1;
-    s->head.kind = i % 5 == 4 ? WORK_GENERATE : WORK_SCORE;
+    s->head.scored = 1;
     s->head.n_prefix = next(&x) % (i % 7 == 0 ? 120 : 20);
     s->head.n_branch = i % 5 == 1 ? 1 + next(&x) % 6 : 1;
+    s->head.top_p = 1.0f;
+    s->head.detail = i % 5 >= 2 && i % 4 < 3;
+    s->head.top_logprobs = s->head.detail ? i % 4 * 2 : 0;
+    s->stop = "\x02\0\0\0q\n";
+    if (i % 5 >= 3)
+        make_generation(s, i, &x);
     n = s->head.n_prefix;
     for (uint32_t b = 0; b < s->head.n_branch; b++) {
-        s->len[b] = s->head.kind == WORK_GENERATE ? 1 : 1 + (int)(next(&x) % 9);
+        s->len[b] =
+            generates(s) && !s->head.scored ? 1 : 1 + (int)(next(&x) % 9);
         n += (uint32_t)s->len[b];
     }
     ck_assert_uint_le(n, PIECES_MAX);
     for (uint32_t k = 0; k < n; k++)
         s->token[k] = (int32_t)(next(&x) % (uint32_t)vocab);
-    s->head.max_tokens = 1 + (int32_t)(next(&x) % 40);
-    s->head.temperature = i % 2 == 0 ? 0.0f : 0.9f;
-    s->head.top_p = 1.0f;
-    s->head.key = 1000 + i;
-    s->stop = "\x02\0\0\0q\n";
-    if (s->head.kind == WORK_GENERATE) {
-        s->head.n_stop = 1;
-        s->head.stop_bytes = 6;
-    }
 }
 
-static float feed_one(struct backend *b, int32_t token, int32_t target,
-                      bool *argmax)
-{
-    const struct piece piece = {.slot = 0, .n = 1, .token = &token};
-    const struct score_row row = {.row = 0, .target = target};
-    struct score_out out;
-    const struct step step = {.piece = &piece,
-                              .n_piece = 1,
-                              .score = &row,
-                              .n_score = 1,
-                              .score_out = &out};
+/* What a branch comes to. */
+struct plain {
+    struct answer_branch branch;
+    struct buf detail;
+    struct buf bytes;
+};
 
-    ck_assert_int_eq(backend_wait(b, backend_submit(b, &step, NULL), NULL), 0);
-    *argmax = out.argmax;
-    return out.logprob;
-}
-
-static int32_t draw_one(struct backend *b, int32_t token,
-                        const struct sample *s, uint32_t position)
+/* Feed one token. `target` >= 0 is scored, else `position` >= 0 is drawn; the
+ * token that was scored or drawn is returned.
+ */
+static int32_t feed_one(struct backend *b, const struct sample *s,
+                        uint32_t branch, int32_t token, int32_t target,
+                        int32_t position, struct plain *out)
 {
+    const int32_t k = (int32_t)s->head.top_logprobs;
     const struct piece piece = {.slot = 0, .n = 1, .token = &token};
+    const struct score_row score = {.target = target >= 0 ? target : 0,
+                                    .topk = k};
     const struct sample_row row = {.temperature = s->head.temperature,
                                    .top_p = 1.0f,
                                    .key = s->head.key,
-                                   .position = position};
-    struct sample_out out;
+                                   .sample = branch,
+                                   .position = (uint32_t)position};
+    int32_t topk_id[BACKEND_TOPK_MAX];
+    float topk_logprob[BACKEND_TOPK_MAX];
+    struct sample_out drawn;
+    struct score_out scored;
     const struct step step = {.piece = &piece,
                               .n_piece = 1,
+                              .score = &score,
+                              .n_score = target >= 0 || position >= 0,
                               .sample = &row,
-                              .n_sample = 1,
-                              .sample_out = &out};
+                              .n_sample = position >= 0,
+                              .topk_id = topk_id,
+                              .topk_logprob = topk_logprob,
+                              .score_out = &scored,
+                              .sample_out = &drawn};
+    struct token_logprob one = {target, 0};
 
     ck_assert_int_eq(backend_wait(b, backend_submit(b, &step, NULL), NULL), 0);
-    return out.token;
+    if (target < 0 && position < 0)
+        return 0;
+    one.logprob = scored.logprob;
+    if (position >= 0) {
+        one = (struct token_logprob){drawn.token, drawn.logprob};
+    } else {
+        out->branch.logprob += (double)scored.logprob;
+        out->branch.greedy = out->branch.greedy && scored.argmax;
+    }
+    if (s->head.detail) {
+        buf_add(&out->detail, &one, sizeof one);
+        out->branch.n_detail++;
+    }
+    for (int32_t i = 0; i < k; i++) {
+        struct token_logprob top = {topk_id[i], topk_logprob[i]};
+
+        buf_add(&out->detail, &top, sizeof top);
+    }
+    return one.id;
 }
 
-static void plain_score(struct backend *b, const struct sample *s,
-                        double *logprob, bool *greedy)
+static void plain_generate(struct backend *b, const struct sample *s,
+                           uint32_t branch, int32_t token, struct plain *out)
+{
+    out->branch.finish = ANSWER_LENGTH;
+    while (out->branch.sampled < (uint32_t)s->head.max_tokens) {
+        token = feed_one(b, s, branch, token, -1, (int32_t)out->branch.sampled,
+                         out);
+        if (token == TOKENIZER_END) {
+            out->branch.ended = 1;
+            break;
+        }
+        out->branch.sampled++;
+        tokenizer_decode(tokenizer, &token, 1, &out->bytes);
+        if (out->bytes.data != NULL && strstr(out->bytes.data, "q\n") != NULL)
+            break;
+        if (out->branch.sampled == (uint32_t)s->head.max_tokens)
+            return;
+    }
+    out->branch.finish = ANSWER_STOP;
+}
+
+static void plain_branch(struct backend *b, const struct sample *s, uint32_t i,
+                         struct plain *out)
 {
     const int32_t *branch = s->token + s->head.n_prefix;
 
-    *greedy = true;
-    for (uint32_t i = 0; i < s->head.n_branch; i++) {
-        bool argmax;
-
-        backend_reset(b, 0, NULL);
-        for (uint32_t k = 0; k < s->head.n_prefix; k++)
-            feed_one(b, s->token[k], 0, &argmax);
-        logprob[i] = 0;
-        for (int32_t k = 0; k + 1 < s->len[i]; k++) {
-            logprob[i] +=
-                (double)feed_one(b, branch[k], branch[k + 1], &argmax);
-            *greedy = *greedy && argmax;
-        }
-        branch += s->len[i];
-    }
+    *out = (struct plain){
+        .branch = {.greedy = 1, .finish = ANSWER_LENGTH},
+    };
+    for (uint32_t k = 0; k < i; k++)
+        branch += s->len[k];
+    backend_reset(b, 0, NULL);
+    for (uint32_t k = 0; k < s->head.n_prefix; k++)
+        feed_one(b, s, i, s->token[k], -1, -1, out);
+    for (int32_t k = 0; k + 1 < s->len[i]; k++)
+        feed_one(b, s, i, branch[k], s->head.scored ? branch[k + 1] : -1, -1,
+                 out);
+    if (generates(s))
+        plain_generate(b, s, i, branch[s->len[i] - 1], out);
 }
 
-/* Generated ids as they are, to be compared by number. */
-static uint64_t plain_generate(struct backend *b, const struct sample *s)
+static void check_branch(const struct sample *s, const struct answer_view *got,
+                         const struct plain *want)
 {
-    uint32_t n = s->head.n_prefix + 1;
-    struct buf text = BUF_INIT;
-    int32_t token = 0;
-    uint64_t sampled = 0;
-    bool ignored;
+    struct answer_branch branch = got->branch;
 
-    backend_reset(b, 0, NULL);
-    for (uint32_t k = 0; k + 1 < n; k++)
-        feed_one(b, s->token[k], 0, &ignored);
-    token = s->token[n - 1];
-    while (sampled < (uint64_t)s->head.max_tokens) {
-        token = draw_one(b, token, s, (uint32_t)sampled);
-        if (token == TOKENIZER_END)
-            break;
-        sampled++;
-        tokenizer_decode(tokenizer, &token, 1, &text);
-        if (text.data != NULL && strstr(text.data, "q\n") != NULL)
-            break;
+    /* The text is the decoder's, which has a check of its own. */
+    branch.text_bytes = 0;
+    ck_assert_mem_eq(&branch, &want->branch, sizeof branch);
+    ck_assert_uint_eq(want->detail.len, got->detail.n
+                                            * (s->head.top_logprobs + 1)
+                                            * sizeof *got->detail.at);
+    if (want->detail.len > 0)
+        ck_assert_mem_eq(got->detail.at, want->detail.data, want->detail.len);
+    ck_assert_uint_ge(3 * want->bytes.len, got->branch.text_bytes);
+}
+
+static uint64_t check_payload(struct backend *plain, const struct sample *s,
+                              const void *payload, size_t len)
+{
+    uint64_t sampled = 0;
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < s->head.n_branch; i++) {
+        struct answer_view view;
+        struct plain want;
+
+        ck_assert_int_eq(
+            answer_next_branch(payload, len, &at, s->head.top_logprobs, &view),
+            0);
+        plain_branch(plain, s, i, &want);
+        check_branch(s, &view, &want);
+        sampled += want.branch.sampled;
+        buf_free(&want.detail);
+        buf_free(&want.bytes);
     }
-    buf_free(&text);
+    ck_assert_uint_eq(at, len);
     return sampled;
 }
 
@@ -220,8 +295,6 @@ static int check_answers(struct rank *r, struct backend *plain, bool *seen)
         struct answer_head head;
         const void *payload;
         struct sample s;
-        double want[6];
-        bool greedy;
 
         ck_assert_int_eq(answer_read(answers->data + at, size, &head, &payload),
                          0);
@@ -229,15 +302,8 @@ static int check_answers(struct rank *r, struct backend *plain, bool *seen)
         ck_assert(!seen[(uint32_t)head.id]);
         seen[(uint32_t)head.id] = true;
         ck_assert_uint_eq(head.status, ANSWER_OK);
-        if (s.head.kind == WORK_GENERATE) {
-            ck_assert_uint_eq(head.sampled, plain_generate(plain, &s));
-        } else {
-            plain_score(plain, &s, want, &greedy);
-            ck_assert_uint_eq(head.payload_bytes,
-                              s.head.n_branch * sizeof *want);
-            ck_assert_mem_eq(payload, want, s.head.n_branch * sizeof *want);
-            ck_assert_int_eq(head.greedy, greedy);
-        }
+        ck_assert_uint_eq(head.sampled, check_payload(plain, &s, payload,
+                                                      head.payload_bytes));
         at += size;
         n++;
     }
@@ -376,7 +442,7 @@ START_TEST(not_finite)
     for (uint32_t i = 0; i < RECORDS; i++) {
         make_sample(&s, i);
         /* A generation may draw the poison by itself. */
-        if (s.head.kind == WORK_GENERATE && i != 4)
+        if (generates(&s) && i != 4)
             continue;
         for (int32_t k = 0; i == 11 && k < s.len[0] + s.len[1] - 1; k++)
             s.token[s.head.n_prefix + (uint32_t)k] = 79;

@@ -64,15 +64,25 @@ static void prepare(uint32_t n_records)
     s->state = s->after;
 }
 
-static void answer(uint32_t i, const void *payload, size_t len)
+/* Answer item i with branches of these log-probabilities, all with one text. */
+static void answer(uint32_t i, const double *logprob, size_t n,
+                   const char *text)
 {
-    const struct answer_head head = {.id = shard_id(s, &s->item[i]),
-                                     .finish = ANSWER_LENGTH,
-                                     .fed = 10,
-                                     .sampled = 3,
-                                     .payload_bytes = len};
+    struct answer_head head = {
+        .id = shard_id(s, &s->item[i]), .fed = 10, .sampled = 3};
+    struct buf payload = BUF_INIT;
 
-    shard_answer(s, shard_item(s, head.id), &head, payload);
+    for (size_t k = 0; k < n; k++) {
+        struct answer_branch branch = {.logprob = logprob[k],
+                                       .text_bytes = (uint32_t)strlen(text),
+                                       .sampled = 3,
+                                       .finish = ANSWER_LENGTH};
+
+        answer_add_branch(&payload, &branch, NULL, 0, text);
+    }
+    head.payload_bytes = payload.len;
+    shard_answer(s, shard_item(s, head.id), &head, payload.data);
+    buf_free(&payload);
 }
 
 START_TEST(every_line_in_its_place)
@@ -98,10 +108,10 @@ START_TEST(every_line_in_its_place)
         shard_given(s, item);
     }
     ck_assert_ptr_null(shard_next(s));
-    answer(3, (double[]){-3, -2}, 16); /* in any order */
-    answer(0, (double[]){-1.5}, 8);
+    answer(3, (double[]){-3, -2}, 2, ""); /* in any order */
+    answer(0, (double[]){-1.5}, 1, "");
     ck_assert(!shard_complete(s));
-    answer(2, "abc", 3);
+    answer(2, (double[]){0}, 1, "abc");
     ck_assert(shard_complete(s));
     shard_assemble(&s->job);
     ck_assert_int_eq(s->after, SHARD_DONE);
@@ -130,12 +140,13 @@ START_TEST(lost)
     prepare(N);
     shard_given(s, shard_next(s));
     shard_given(s, shard_next(s));
-    answer(0, (double[]){-1}, 8);
+    answer(0, (double[]){-1}, 1, "");
     shard_lost(s);
     ck_assert_uint_eq(s->n_given, 0);
     ck_assert_uint_eq(s->n_answered, 3);
     ck_assert_ptr_eq(shard_next(s), &s->item[2]);
-    answer(2, "late", 4); /* of the group that is gone: not given, not taken */
+    answer(2, (double[]){0}, 1,
+           "late"); /* of the group that is gone: not given, not taken */
     ck_assert_int_eq(s->item[2].state, ITEM_WAITING);
     s->item[2].suspect = true;
     ck_assert_ptr_eq(shard_next(s), &s->item[3]);
@@ -148,10 +159,10 @@ START_TEST(an_answer_counts_once)
 
     prepare(N);
     shard_given(s, shard_next(s));
-    answer(0, (double[]){-1, -1}, 16); /* not what the record needs */
+    answer(0, (double[]){-1, -1}, 2, ""); /* not what the record needs */
     ck_assert_int_eq(s->item[0].state, ITEM_GIVEN);
-    answer(0, (double[]){-1}, 8);
-    answer(0, (double[]){-2}, 8);
+    answer(0, (double[]){-1}, 1, "");
+    answer(0, (double[]){-2}, 1, "");
     shard_fail(s, &s->item[0], &e);
     ck_assert_uint_eq(s->n_answered, 3);
     ck_assert(!s->item[0].is_error);
