@@ -1,6 +1,7 @@
 #include "client/cmd.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,77 @@ const struct option_row common_rows[] = {
      .help = "this text"},
     {.name = NULL},
 };
+
+const struct option_row cmd_filter_rows[] = {CMD_FILTER_ROW('f'),
+                                             {.name = NULL}};
+
+struct rpc *cmd_connect(const struct common_options *o, struct err *err)
+{
+    return rpc_open(o->server != NULL ? o->server : SETTINGS_SERVER, err);
+}
+
+int cmd_jobs_open(const struct job_options *o, char *const *arg, int n_arg,
+                  bool finished, struct cmd_jobs *out, struct err *err)
+{
+    *out = (struct cmd_jobs){.rpc = NULL};
+    if (select_parse(arg, n_arg, &o->filter, &out->select, err) < 0)
+        return -1;
+    out->rpc = cmd_connect(&o->common, err);
+    if (out->rpc == NULL)
+        return -1;
+    return select_fetch(out->rpc, &out->select, finished, &out->found, err);
+}
+
+void cmd_jobs_close(struct cmd_jobs *jobs)
+{
+    select_jobs_free(&jobs->found);
+    rpc_close(jobs->rpc);
+    select_free(&jobs->select);
+}
+
+int cmd_list_columns(const struct list_options *o,
+                     const struct common_options *common,
+                     const struct field *known, const char *usual,
+                     const char *key, struct fields *out, struct err *err)
+{
+    if (o->parsable + common->json + (o->format != NULL) > 1)
+        return err_set(err, ERR_USAGE,
+                       "--format, --parsable and --json exclude each other");
+    if (o->parsable)
+        usual = key;
+    else if (o->format != NULL)
+        usual = o->format;
+    if (fields_choose(known, usual, out, err) < 0)
+        return err_wrap(err, "option --format");
+    return 0;
+}
+
+void cmd_list_print(const struct list_options *o,
+                    const struct common_options *common,
+                    const struct fields *columns, const void *const *item,
+                    size_t n, const char *nothing)
+{
+    struct buf text = BUF_INIT;
+
+    if (n == 0) {
+        if (!common->quiet && !o->parsable)
+            fprintf(stderr, "%s\n", nothing);
+        return;
+    }
+    fields_write(columns, item, n, !o->no_header && !o->parsable, &text);
+    fputs(text.data, stdout);
+    buf_free(&text);
+}
+
+void cmd_say_interrupted(const char *command, const uint64_t *id, size_t n)
+{
+    struct buf words = BUF_INIT;
+
+    select_words(id, n, &words);
+    fprintf(stderr, "interrupted; %s on. Come back with: skein %s %s\n",
+            n == 1 ? "the job goes" : "the jobs go", command, words.data);
+    buf_free(&words);
+}
 
 int cmd_bos(const char *word)
 {

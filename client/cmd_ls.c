@@ -1,17 +1,19 @@
 /* ls and show: what is queued, and everything about one job */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "client/cmd.h"
-#include "client/jobs.h"
+#include "client/job_fields.h"
+#include "client/progress.h"
 #include "client/json_out.h"
-#include "client/settings.h"
 #include "client/table.h"
 #include "common/clock.h"
 #include "common/hash.h"
 
 struct ls_options {
-    struct common_options common;
+    struct job_options jobs;
+    struct list_options list;
     bool all;
 };
 
@@ -20,82 +22,39 @@ static const struct option_row ls_rows[] = {
      .letter = 'a',
      .type = OPTION_FLAG,
      .offset = offsetof(struct ls_options, all),
-     .help = "finished jobs too"},
+     .help = "finished jobs too; those that JOBS name are always listed"},
+    CMD_FILTER_ROW('f'),
+    CMD_LIST_ROWS(struct ls_options, list, JOB_FIELDS_NAMES, JOB_FIELDS_DEFAULT,
+                  "id"),
     {.name = NULL},
 };
-
-static const struct table_column ls_columns[] = {
-    {"ID", true},     {"STATE", false}, {"DONE", true},  {"LINES", true},
-    {"FAILED", true}, {"MODEL", false}, {"NAME", false}, {NULL, false},
-};
-
-struct listing {
-    struct table table;
-    json_t *array; /* NULL: a table is wanted */
-};
-
-static double percent_done(const Skein__JobInfo *job)
-{
-    uint64_t total = job->records + job->rejected;
-    double share = 1;
-
-    if (job->answered + job->rejected < total)
-        share = job->cost > 0
-                    ? (double)job->cost_done / (double)job->cost
-                    : (double)(job->answered + job->rejected) / (double)total;
-    return share > 1 ? 100 : share * 100;
-}
-
-static int list_one(void *ctx, const Skein__JobInfo *job, struct err *err)
-{
-    struct listing *l = ctx;
-
-    (void)err;
-    if (l->array != NULL) {
-        json_array_append_new(l->array, json_job(job));
-        return 0;
-    }
-    table_add(&l->table, "%llu", (unsigned long long)job->job);
-    table_add(&l->table, "%s", job_state_name(job->state));
-    table_add(&l->table, "%.1f%%", percent_done(job));
-    table_add(&l->table, "%llu", (unsigned long long)job->lines);
-    table_add(&l->table, "%llu",
-              (unsigned long long)(job->failed + job->rejected));
-    table_add(&l->table, "%s", job->spec != NULL ? job->spec->model : "");
-    table_add(&l->table, "%s", job->spec != NULL ? job->spec->name : "");
-    return 0;
-}
 
 static int run_ls(const void *options, char *const *arg, int n_arg,
                   struct err *err)
 {
     const struct ls_options *o = options;
-    const char *server = o->common.server ? o->common.server : SETTINGS_SERVER;
-    struct listing list = {.array = o->common.json ? json_array() : NULL};
-    struct rpc *r = rpc_open(server, err);
-    struct buf text = BUF_INIT;
+    const struct common_options *common = &o->jobs.common;
+    struct fields columns;
+    struct cmd_jobs jobs;
     int ret = -1;
 
-    (void)arg;
-    (void)n_arg;
-    table_init(&list.table, ls_columns);
-    if (r == NULL || jobs_list(r, o->all, list_one, &list, err) < 0)
+    if (cmd_list_columns(&o->list, common, job_fields, JOB_FIELDS_DEFAULT, "id",
+                         &columns, err)
+        < 0)
+        return -1;
+    if (cmd_jobs_open(&o->jobs, arg, n_arg, o->all, &jobs, err) < 0)
         goto out;
     ret = 0;
-    if (list.array != NULL) {
-        ret = json_print(json_incref(list.array), err);
-    } else if (list.table.n > 0) {
-        table_write(&list.table, &text);
-        fputs(text.data, stdout);
-    } else if (!o->common.quiet) {
-        fprintf(stderr, "no %sjobs%s\n", o->all ? "" : "live ",
-                o->all ? "" : " (skein ls --all lists finished ones)");
-    }
+    if (common->json)
+        ret = json_print_jobs(&jobs.found, err);
+    else
+        cmd_list_print(&o->list, common, &columns,
+                       (const void *const *)jobs.found.job, jobs.found.n,
+                       o->all ? "no jobs"
+                              : "no live jobs (skein ls --all lists finished "
+                                "ones)");
 out:
-    json_decref(list.array);
-    table_free(&list.table);
-    buf_free(&text);
-    rpc_close(r);
+    cmd_jobs_close(&jobs);
     return ret;
 }
 
@@ -104,15 +63,20 @@ const struct command cmd_ls = {
     .spec =
         {
             .command = "ls",
-            .synopsis = "[OPTIONS]",
+            .synopsis = "[OPTIONS] [JOBS]",
             .purpose = "list jobs",
             .about = "DONE is the share of the estimated tokens, since a line "
                      "may be a word or a book. FAILED counts lines that ended "
                      "as an error. A job whose state is 'done' may have failed "
-                     "lines: skein errors JOB shows them.",
-            .examples = "  skein ls\n  skein ls --all --json | jq '.[].status'",
+                     "lines: skein errors JOB shows them.\n" CMD_ABOUT_JOBS,
+            .examples =
+                "  skein ls\n"
+                "  skein ls --all --filter state=failed,cancelled,model=rwkv*\n"
+                "  skein ls --all --json | jq '.[].status'",
             .rows = ls_rows,
             .common = common_rows,
+            .args_max = INT_MAX,
+            .offer = OFFER_JOBS,
         },
     .options_size = sizeof(struct ls_options),
     .run = run_ls,
@@ -173,7 +137,7 @@ static void show_job(const Skein__JobInfo *job)
     printf("%-12s %llu, of them %llu failed\n", "answered",
            (unsigned long long)job->answered, (unsigned long long)job->failed);
     printf("%-12s %s fed, %s generated\n", "tokens", in, out);
-    printf("%-12s %.1f%%\n", "done", percent_done(job));
+    printf("%-12s %.1f%%\n", "done", 100 * job_share(job));
     printf("%-12s %u, of them %u done, %u leased to %u workers\n", "shards",
            job->shards, job->shards_done, job->shards_leased, job->workers);
     show_time("submitted", job->submitted_unix_ms);
@@ -184,27 +148,22 @@ static void show_job(const Skein__JobInfo *job)
 static int run_show(const void *options, char *const *arg, int n_arg,
                     struct err *err)
 {
-    const struct common_options *o = options;
-    struct rpc *r = rpc_open(o->server ? o->server : SETTINGS_SERVER, err);
-    const Skein__JobInfo *job;
-    struct wire_msg reply;
-    uint64_t id;
+    const struct job_options *o = options;
+    struct cmd_jobs jobs;
     int ret = -1;
 
-    (void)n_arg;
-    if (r == NULL || jobs_find(r, arg[0], &id, err) < 0)
-        goto out;
-    job = jobs_get(r, id, &reply, err);
-    if (job == NULL)
+    if (cmd_jobs_open(o, arg, n_arg, true, &jobs, err) < 0)
         goto out;
     ret = 0;
-    if (o->json)
-        ret = json_print(json_job(job), err);
-    else
-        show_job(job);
-    wire_free(&reply);
+    if (o->common.json)
+        ret = json_print_jobs(&jobs.found, err);
+    for (size_t i = 0; i < jobs.found.n && !o->common.json; i++) {
+        if (i > 0)
+            putchar('\n');
+        show_job(jobs.found.job[i]);
+    }
 out:
-    rpc_close(r);
+    cmd_jobs_close(&jobs);
     return ret;
 }
 
@@ -213,16 +172,17 @@ const struct command cmd_show = {
     .spec =
         {
             .command = "show",
-            .synopsis = "[OPTIONS] JOB",
+            .synopsis = "[OPTIONS] JOBS",
             .purpose = "show everything about a job",
-            .about = CMD_ABOUT_JOB,
+            .about = CMD_ABOUT_JOBS,
             .examples = "  skein show 12\n"
                         "  skein show last --json | jq .request_counts",
+            .rows = cmd_filter_rows,
             .common = common_rows,
             .args_min = 1,
-            .args_max = 1,
+            .args_max = INT_MAX,
             .offer = OFFER_JOBS,
         },
-    .options_size = sizeof(struct common_options),
+    .options_size = sizeof(struct job_options),
     .run = run_show,
 };

@@ -6,103 +6,156 @@
 #include "client/json_out.h"
 #include "client/progress.h"
 #include "client/rpc.h"
-#include "client/settings.h"
-#include "client/table.h"
+#include "client/fields.h"
 
-static const struct table_column worker_columns[] = {
-    {"NAME", false},   {"STATE", false}, {"DEVICES", false},
-    {"MODELS", false}, {"SHARDS", true}, {"RECORDS", true},
-    {"TOK/S", true},   {"BEAT", true},   {NULL, false},
+struct worker_options {
+    struct common_options common;
+    struct list_options list;
+    struct option_list filter;
 };
 
-static void add_devices(const Skein__WorkerInfo *w, struct table *t)
+static void devices_text(const void *item, struct buf *out)
 {
-    struct buf b = BUF_INIT;
+    const Skein__WorkerInfo *w = item;
 
-    buf_adds(&b, "");
     for (size_t i = 0; i < w->n_device; i++)
-        buf_addf(&b, "%s%s:%s", i > 0 ? "," : "", w->device[i]->name,
+        buf_addf(out, "%s%s:%s", i > 0 ? "," : "", w->device[i]->name,
                  w->device[i]->state);
-    table_add(t, "%s", b.data);
-    buf_free(&b);
 }
 
-static void add_models(const Skein__WorkerInfo *w, struct table *t)
+static void models_text(const void *item, struct buf *out)
 {
-    struct buf b = BUF_INIT;
+    const Skein__WorkerInfo *w = item;
 
-    buf_adds(&b, "");
     for (size_t i = 0; i < w->n_model; i++)
-        buf_addf(&b, "%s%s", i > 0 ? "," : "", w->model[i]->name);
-    table_add(t, "%s", b.data);
-    buf_free(&b);
+        buf_addf(out, "%s%s", i > 0 ? "," : "", w->model[i]->name);
 }
 
-static void add_worker(const Skein__WorkerInfo *w, struct table *t)
+static void rate_text(const void *item, struct buf *out)
 {
+    const Skein__WorkerInfo *w = item;
     double rate = 0;
     char text[16];
 
     for (size_t i = 0; i < w->n_device; i++)
         rate += w->device[i]->tokens_per_s;
     progress_count(rate, text);
-    table_add(t, "%s", w->name);
-    table_add(t, "%s", w->state);
-    add_devices(w, t);
-    add_models(w, t);
-    table_add(t, "%u", w->shards);
-    table_add(t, "%llu", (unsigned long long)w->records_done);
-    table_add(t, "%s", text);
-    table_add(t, "%.1fs", w->last_beat_ms / 1000.0);
+    buf_adds(out, text);
 }
 
-static int print_workers(const Skein__Workers *workers,
-                         const struct common_options *o, struct err *err)
+static void beat_text(const void *item, struct buf *out)
 {
-    struct buf text = BUF_INIT;
-    struct table t;
+    const Skein__WorkerInfo *w = item;
 
-    if (o->json) {
+    buf_addf(out, "%.1fs", w->last_beat_ms / 1000.0);
+}
+
+static const char *const worker_states[] = {"ready", "suspect", "draining",
+                                            "disconnected", NULL};
+
+#define TEXT(name, title, key)                                       \
+    {                                                                \
+        name, title, FIELD_STRING, offsetof(Skein__WorkerInfo, key), \
+            .right = false                                           \
+    }
+#define NUMBER(name, title, type, key)                                     \
+    {                                                                      \
+        name, title, type, offsetof(Skein__WorkerInfo, key), .right = true \
+    }
+#define WORKER_FIELDS_DEFAULT \
+    "name,state,devices,models,shards,records,rate,beat"
+
+static const struct field worker_fields[] = {
+    TEXT("name", "NAME", name),
+    {"state", "STATE", FIELD_STRING, offsetof(Skein__WorkerInfo, state),
+     .values = worker_states},
+    {"devices", "DEVICES", .text = devices_text},
+    {"models", "MODELS", .text = models_text},
+    NUMBER("shards", "SHARDS", FIELD_U32, shards),
+    NUMBER("records", "RECORDS", FIELD_U64, records_done),
+    {"rate", "TOK/S", .text = rate_text, .right = true},
+    {"beat", "BEAT", .text = beat_text, .right = true},
+    NUMBER("tokens", "TOKENS", FIELD_U64, tokens_done),
+    TEXT("host", "HOST", host),
+    NUMBER("pid", "PID", FIELD_U32, pid),
+    TEXT("version", "VERSION", version),
+    {.name = NULL},
+};
+
+static const struct option_row worker_rows[] = {
+    {.name = "filter",
+     .letter = 'f',
+     .type = OPTION_LIST,
+     .offset = offsetof(struct worker_options, filter),
+     .value = "KEY=VALUE",
+     .help = "only those that match: KEY is one of the fields below, VALUE a "
+             "pattern; as in skein ls",
+     .fallback = "all of them"},
+    CMD_LIST_ROWS(struct worker_options, list,
+                  "name, state, devices, models, shards, records, rate, beat, "
+                  "tokens, host, pid, version",
+                  "the first eight", "name"),
+    {.name = NULL},
+};
+
+static int print_workers(const Skein__Workers *workers,
+                         const struct worker_options *o,
+                         const struct fields *columns,
+                         const struct fields_filter *filter, struct err *err)
+{
+    const void **found = xcalloc(workers->n_worker + 1, sizeof *found);
+    size_t n = 0;
+    int ret = 0;
+
+    for (size_t i = 0; i < workers->n_worker; i++) {
+        if (fields_filter_match(filter, workers->worker[i]))
+            found[n++] = workers->worker[i];
+    }
+    if (o->common.json) {
         json_t *list = json_array();
 
-        for (size_t i = 0; i < workers->n_worker; i++)
-            json_array_append_new(list, json_worker(workers->worker[i]));
-        return json_print(list, err);
+        for (size_t i = 0; i < n; i++)
+            json_array_append_new(list, json_worker(found[i]));
+        ret = json_print(list, err);
+    } else {
+        cmd_list_print(&o->list, &o->common, columns, found, n,
+                       filter->n > 0
+                           ? "no worker passes the filter"
+                           : "no workers; start one with: skein-worker "
+                             "--connect ENDPOINT --model NAME=PATH");
     }
-    if (workers->n_worker == 0) {
-        if (!o->quiet)
-            fprintf(stderr, "no workers; start one with: skein-worker "
-                            "--connect ENDPOINT --model NAME=PATH\n");
-        return 0;
-    }
-    table_init(&t, worker_columns);
-    for (size_t i = 0; i < workers->n_worker; i++)
-        add_worker(workers->worker[i], &t);
-    table_write(&t, &text);
-    fputs(text.data, stdout);
-    buf_free(&text);
-    table_free(&t);
-    return 0;
+    free(found);
+    return ret;
 }
 
 static int run_worker_ls(const void *options, char *const *arg, int n_arg,
                          struct err *err)
 {
-    const struct common_options *o = options;
+    const struct worker_options *o = options;
     Skein__WorkersQuery q = SKEIN__WORKERS_QUERY__INIT;
-    struct rpc *r = rpc_open(o->server ? o->server : SETTINGS_SERVER, err);
+    struct fields_filter filter;
+    struct fields columns;
     struct wire_msg reply;
+    struct rpc *r = NULL;
     int ret = -1;
 
     (void)arg;
     (void)n_arg;
+    if (fields_filter_parse(worker_fields, &o->filter, &filter, err) < 0
+        || cmd_list_columns(&o->list, &o->common, worker_fields,
+                            WORKER_FIELDS_DEFAULT, "name", &columns, err)
+               < 0)
+        goto out;
+    r = cmd_connect(&o->common, err);
     if (r != NULL
         && rpc_call(r, WIRE_WORKERS_QUERY, &q.base, WIRE_WORKERS, &reply, err)
                == 0) {
-        ret = print_workers(reply.workers, o, err);
+        ret = print_workers(reply.workers, o, &columns, &filter, err);
         wire_free(&reply);
     }
+out:
     rpc_close(r);
+    fields_filter_free(&filter);
     return ret;
 }
 
@@ -118,9 +171,10 @@ const struct command cmd_worker_ls = {
                      "s its work is given to others.",
             .examples = "  skein worker ls\n"
                         "  skein worker ls --json | jq '.[].models[].name'",
+            .rows = worker_rows,
             .common = common_rows,
         },
-    .options_size = sizeof(struct common_options),
+    .options_size = sizeof(struct worker_options),
     .run = run_worker_ls,
 };
 
@@ -150,8 +204,7 @@ static int run_server_status(const void *options, char *const *arg, int n_arg,
 {
     const struct common_options *o = options;
     Skein__ServerQuery q = SKEIN__SERVER_QUERY__INIT;
-    const char *server = o->server ? o->server : SETTINGS_SERVER;
-    struct rpc *r = rpc_open(server, err);
+    struct rpc *r = cmd_connect(o, err);
     struct wire_msg reply;
     int ret = -1;
 
@@ -162,9 +215,9 @@ static int run_server_status(const void *options, char *const *arg, int n_arg,
                == 0) {
         ret = 0;
         if (o->json)
-            ret = json_print(json_server(reply.server, server), err);
+            ret = json_print(json_server(reply.server, rpc_endpoint(r)), err);
         else
-            print_server(reply.server, server);
+            print_server(reply.server, rpc_endpoint(r));
         wire_free(&reply);
     }
     rpc_close(r);

@@ -7,9 +7,7 @@
 
 #include "client/cmd.h"
 #include "client/interrupt.h"
-#include "client/jobs.h"
 #include "client/json_out.h"
-#include "client/settings.h"
 #include "client/submit.h"
 #include "common/hash.h"
 #include "proto/limits.h"
@@ -169,32 +167,6 @@ static int print_submitted(const struct submit_result *s, bool json,
     return json_print(o, err);
 }
 
-static int wait_for(struct rpc *r, const struct submit_options *o, uint64_t id,
-                    struct err *err)
-{
-    struct progress_screen screen;
-    const Skein__JobInfo *job;
-    struct wire_msg reply;
-    int status;
-
-    progress_open(&screen, o->common.quiet, o->common.color);
-    job = jobs_wait(r, id, &screen, &reply, err);
-    progress_clear(&screen);
-    if (job == NULL) {
-        if (interrupt_signal() != 0)
-            fprintf(stderr,
-                    "interrupted; the job goes on. Come back with: "
-                    "skein wait %llu\n",
-                    (unsigned long long)id);
-        return -1;
-    }
-    status = jobs_exit_status(job);
-    if (!o->common.quiet)
-        jobs_say_end(job);
-    wire_free(&reply);
-    return status;
-}
-
 static int send_job(struct rpc *r, const struct submit_options *o,
                     struct input *in, char *name, struct submit_result *out,
                     struct err *err)
@@ -218,7 +190,7 @@ static int run_submit(const void *options, char *const *arg, int n_arg,
                       struct err *err)
 {
     const struct submit_options *o = options;
-    const char *server = o->common.server ? o->common.server : SETTINGS_SERVER;
+    struct select_jobs ended = {.n = 0};
     struct input in = INPUT_INIT;
     struct submit_result done;
     struct rpc *r = NULL;
@@ -232,13 +204,15 @@ static int run_submit(const void *options, char *const *arg, int n_arg,
         || (o->wait && interrupt_catch(err) < 0)
         || input_open(arg[0], &in, err) < 0)
         goto out;
-    r = rpc_open(server, err);
+    r = cmd_connect(&o->common, err);
     if (r == NULL || send_job(r, o, &in, name, &done, err) < 0
         || print_submitted(&done, o->common.json, err) < 0)
         goto out;
     say_submitted(o, &done);
-    status = o->wait ? wait_for(r, o, done.job, err) : 0;
+    status =
+        o->wait ? cmd_wait_for(r, &o->common, &done.job, 1, &ended, err) : 0;
 out:
+    select_jobs_free(&ended);
     input_close(&in);
     free(name);
     rpc_close(r);

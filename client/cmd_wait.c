@@ -1,4 +1,5 @@
 /* wait and cancel: a job's end, awaited or brought about */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,42 +8,75 @@
 #include "client/interrupt.h"
 #include "client/jobs.h"
 #include "client/json_out.h"
-#include "client/settings.h"
+#include "client/order.h"
+
+struct wait_options {
+    struct job_options jobs;
+    bool ignore_failed_lines;
+};
+
+static const struct option_row wait_rows[] = {
+    CMD_FILTER_ROW('f'),
+    {.name = "ignore-failed-lines",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct wait_options, ignore_failed_lines),
+     .help = "exit status 0, not 1, when only some lines failed"},
+    {.name = NULL},
+};
+
+static void say_end(void *ctx, const Skein__JobInfo *job)
+{
+    const struct common_options *o = ctx;
+
+    if (!o->quiet)
+        jobs_say_end(job);
+}
+
+int cmd_wait_for(struct rpc *r, const struct common_options *o,
+                 const uint64_t *id, size_t n, struct select_jobs *out,
+                 struct err *err)
+{
+    struct progress_screen screen;
+    int status = 0;
+
+    progress_open(&screen, o->quiet, o->color);
+    if (jobs_wait(r, id, n, &screen, say_end, (void *)(uintptr_t)o, out, err)
+        < 0) {
+        if (interrupt_signal() != 0)
+            cmd_say_interrupted("wait", id, n);
+        return -1;
+    }
+    for (size_t i = 0; i < out->n; i++)
+        status = jobs_worse_status(status, jobs_exit_status(out->job[i]));
+    return status;
+}
 
 static int run_wait(const void *options, char *const *arg, int n_arg,
                     struct err *err)
 {
-    const struct common_options *o = options;
-    struct rpc *r = rpc_open(o->server ? o->server : SETTINGS_SERVER, err);
-    struct progress_screen screen;
-    const Skein__JobInfo *job;
-    struct wire_msg reply;
+    const struct wait_options *o = options;
+    const struct common_options *common = &o->jobs.common;
+    struct select_jobs ended = {.n = 0};
+    struct cmd_jobs jobs;
+    uint64_t *id = NULL;
     int status = -1;
-    uint64_t id = 0;
 
-    (void)n_arg;
-    if (r == NULL || interrupt_catch(err) < 0
-        || jobs_find(r, arg[0], &id, err) < 0)
+    if (cmd_jobs_open(&o->jobs, arg, n_arg, true, &jobs, err) < 0
+        || interrupt_catch(err) < 0)
         goto out;
-    progress_open(&screen, o->quiet, o->color);
-    job = jobs_wait(r, id, &screen, &reply, err);
-    progress_clear(&screen);
-    if (job == NULL) {
-        if (interrupt_signal() != 0)
-            fprintf(stderr,
-                    "interrupted; the job goes on. Come back with: "
-                    "skein wait %llu\n",
-                    (unsigned long long)id);
-        goto out;
-    }
-    status = jobs_exit_status(job);
-    if (!o->quiet)
-        jobs_say_end(job);
-    if (o->json && json_print(json_job(job), err) < 0)
+    id = xcalloc(jobs.found.n, sizeof *id);
+    for (size_t i = 0; i < jobs.found.n; i++)
+        id[i] = jobs.found.job[i]->job;
+    status = cmd_wait_for(jobs.rpc, common, id, jobs.found.n, &ended, err);
+    ended.one = jobs.found.one;
+    if (status == ERR_LINES && o->ignore_failed_lines)
+        status = ERR_NONE;
+    if (status >= 0 && common->json && json_print_jobs(&ended, err) < 0)
         status = -1;
-    wire_free(&reply);
 out:
-    rpc_close(r);
+    free(id);
+    select_jobs_free(&ended);
+    cmd_jobs_close(&jobs);
     return status;
 }
 
@@ -50,33 +84,35 @@ const struct command cmd_wait = {
     .spec =
         {
             .command = "wait",
-            .synopsis = "[OPTIONS] JOB",
+            .synopsis = "[OPTIONS] JOBS",
             .purpose =
-                "wait until a job is over; the exit status tells how it went",
+                "wait until jobs are over; the exit status tells how it went",
             .about = "Exit status: 0 every line was answered, 1 some lines "
                      "failed, 3 the job failed or every line did, 4 it was "
                      "cancelled, 5 no such job. Statuses of 64 and more mean "
                      "that the waiting failed: the job may go on. Ctrl-C ends "
-                     "only the waiting.\n" CMD_ABOUT_JOB,
+                     "only the waiting.\n" CMD_ABOUT_JOBS,
             .examples = "  skein wait 12 && skein results 12 -o out.jsonl\n"
                         "  skein wait last --json | jq .usage",
+            .rows = wait_rows,
             .common = common_rows,
             .args_min = 1,
-            .args_max = 1,
+            .args_max = INT_MAX,
             .offer = OFFER_JOBS,
         },
-    .options_size = sizeof(struct common_options),
+    .options_size = sizeof(struct wait_options),
     .run = run_wait,
 };
 
 /* ---- cancel ---------------------------------------------------------------- */
 
 struct cancel_options {
-    struct common_options common;
+    struct order_options order;
     const char *reason;
 };
 
 static const struct option_row cancel_rows[] = {
+    ORDER_ROWS,
     {.name = "reason",
      .type = OPTION_TEXT,
      .offset = offsetof(struct cancel_options, reason),
@@ -85,53 +121,55 @@ static const struct option_row cancel_rows[] = {
     {.name = NULL},
 };
 
+static bool is_live(const Skein__JobInfo *job)
+{
+    return !jobs_over(job);
+}
+
+static int send_cancel(struct rpc *r, const Skein__JobInfo *job,
+                       const void *options, struct wire_msg *reply,
+                       struct err *err)
+{
+    const struct cancel_options *o = options;
+    Skein__Cancel m = SKEIN__CANCEL__INIT;
+
+    m.job = job->job;
+    m.reason = (char *)(uintptr_t)(o->reason != NULL ? o->reason : "");
+    return rpc_call(r, WIRE_CANCEL, &m.base, WIRE_JOBS, reply, err);
+}
+
 static int run_cancel(const void *options, char *const *arg, int n_arg,
                       struct err *err)
 {
+    static const struct order cancel = {
+        .done = "cancelled",
+        .hint = "what it had finished stays: skein results",
+        .applies = is_live,
+        .send = send_cancel,
+    };
     const struct cancel_options *o = options;
-    const char *server = o->common.server ? o->common.server : SETTINGS_SERVER;
-    Skein__Cancel m = SKEIN__CANCEL__INIT;
-    struct rpc *r = NULL;
-    struct wire_msg reply;
-    int ret = -1;
 
-    (void)n_arg;
     if (o->reason != NULL && strlen(o->reason) > 200)
         return err_set(err, ERR_USAGE, "option --reason: at most 200 bytes");
-    r = rpc_open(server, err);
-    if (r == NULL || jobs_find(r, arg[0], &m.job, err) < 0)
-        goto out;
-    m.reason = (char *)(uintptr_t)(o->reason ? o->reason : "");
-    if (rpc_call(r, WIRE_CANCEL, &m.base, WIRE_JOBS, &reply, err) < 0)
-        goto out;
-    ret = 0;
-    if (o->common.json && reply.jobs->n_job > 0)
-        ret = json_print(json_job(reply.jobs->job[0]), err);
-    else if (!o->common.quiet)
-        fprintf(stderr,
-                "job %llu is cancelled; what it had finished stays: "
-                "skein results %llu\n",
-                (unsigned long long)m.job, (unsigned long long)m.job);
-    wire_free(&reply);
-out:
-    rpc_close(r);
-    return ret;
+    return order_run(&cancel, o, arg, n_arg, err);
 }
 
 const struct command cmd_cancel = {
     .spec =
         {
             .command = "cancel",
-            .synopsis = "[OPTIONS] JOB",
-            .purpose = "cancel a job that is not over yet",
-            .about = "Workers stop computing it. Results that are there "
+            .synopsis = "[OPTIONS] JOBS",
+            .purpose = "cancel jobs that are not over yet",
+            .about = "Workers stop computing them. Results that are there "
                      "already stay readable. Cancelling a finished job is an "
-                     "error (status 81).\n" CMD_ABOUT_JOB,
-            .examples = "  skein cancel 12 --reason 'wrong checkpoint'",
+                     "error (status 81).\n" CMD_ABOUT_JOBS,
+            .examples =
+                "  skein cancel 12 --reason 'wrong checkpoint'\n"
+                "  skein cancel all --filter state=queued,user=$USER --dry-run",
             .rows = cancel_rows,
             .common = common_rows,
             .args_min = 1,
-            .args_max = 1,
+            .args_max = INT_MAX,
             .offer = OFFER_JOBS,
         },
     .options_size = sizeof(struct cancel_options),

@@ -1,5 +1,5 @@
 
-# The coordinator that the command line names, for questions to it.
+# Ask the coordinator that the command line names; it may take a second.
 _skein_ask() {
     local i server=()
     for ((i = 1; i + 1 < ${#COMP_WORDS[@]}; i++)); do
@@ -7,7 +7,7 @@ _skein_ask() {
         -s | --server | -c | --config) server+=("${COMP_WORDS[i]}" "${COMP_WORDS[i + 1]}") ;;
         esac
     done
-    "${COMP_WORDS[0]}" "$@" ${server[@]+"${server[@]}"} 2>/dev/null
+    timeout 1 "${COMP_WORDS[0]}" "$@" ${server[@]+"${server[@]}"} 2>/dev/null
 }
 
 # Offer what $1 says for the word $2: @files, @jobs, @models, @none or words.

@@ -1,12 +1,13 @@
 
-# These questions go to the coordinator of the environment or skein.yaml.
+# These questions go to the coordinator of the environment or skein.yaml; they
+# may take a second.
 function __skein_jobs
     printf '%s\n' last all
-    skein ls --all --format id --no-header 2>/dev/null
+    timeout 1 skein ls --all --format id --no-header 2>/dev/null
 end
 
 function __skein_models
-    skein worker ls --format models --no-header 2>/dev/null | string split ,
+    timeout 1 skein worker ls --format models --no-header 2>/dev/null | string split ,
 end
 
 # Is the command line at its word number $argv[1], after the words that follow?

@@ -1,14 +1,14 @@
 
 _skein_jobs() {
     local -a ids
-    ids=(last all ${(f)"$(_call_program jobs skein ls --all --format id --no-header 2>/dev/null)"})
+    ids=(last all ${(f)"$(_call_program jobs timeout 1 skein ls --all --format id --no-header 2>/dev/null)"})
     compset -P '*,'
     compadd -- $ids
 }
 
 _skein_models() {
     local -a names
-    names=(${(s:,:)${(j:,:)${(f)"$(_call_program models skein worker ls --format models --no-header 2>/dev/null)"}}})
+    names=(${(s:,:)${(j:,:)${(f)"$(_call_program models timeout 1 skein worker ls --format models --no-header 2>/dev/null)"}}})
     compadd -- $names
 }
 

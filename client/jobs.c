@@ -9,38 +9,6 @@
 #include "client/table.h"
 #include "common/clock.h"
 
-static int keep_last(void *ctx, const Skein__JobInfo *job, struct err *err)
-{
-    (void)err;
-    *(uint64_t *)ctx = job->job;
-    return 0;
-}
-
-int jobs_find(struct rpc *r, const char *word, uint64_t *id, struct err *err)
-{
-    unsigned long long n;
-    uint64_t last = 0;
-    char *end;
-
-    if (strcmp(word, "last") == 0) {
-        if (jobs_list(r, true, keep_last, &last, err) < 0)
-            return -1;
-        if (last == 0)
-            return err_set(err, ERR_NOT_FOUND, "there is no job yet");
-        *id = last;
-        return 0;
-    }
-    errno = 0;
-    n = strtoull(word, &end, 10);
-    if (word[0] < '0' || word[0] > '9' || *end != '\0' || errno != 0 || n == 0)
-        return err_set(err, ERR_USAGE,
-                       "'%.60s' is not a job: expected a number "
-                       "or 'last'",
-                       word);
-    *id = n;
-    return 0;
-}
-
 static int no_such_job(uint64_t id, struct err *err)
 {
     return err_set(err, ERR_NOT_FOUND, "no such job: %llu",
@@ -72,39 +40,6 @@ const Skein__JobInfo *jobs_get(struct rpc *r, uint64_t id,
     return NULL;
 }
 
-int jobs_list(struct rpc *r, bool finished,
-              int (*each)(void *ctx, const Skein__JobInfo *job,
-                          struct err *err),
-              void *ctx, struct err *err)
-{
-    Skein__JobsQuery q = SKEIN__JOBS_QUERY__INIT;
-    bool more = true;
-
-    q.finished = finished;
-    while (more) {
-        struct wire_msg m;
-        int ret = 0;
-
-        if (rpc_call(r, WIRE_JOBS_QUERY, &q.base, WIRE_JOBS, &m, err) < 0)
-            return -1;
-        more = m.jobs->more && m.jobs->n_job > 0;
-        for (size_t i = 0; i < m.jobs->n_job && ret == 0; i++) {
-            const Skein__JobInfo *job = m.jobs->job[i];
-
-            /* Pages that do not advance would never end. */
-            if (job->job <= q.after)
-                ret = err_set(err, ERR_PROTOCOL, "jobs are not in order");
-            else
-                ret = each(ctx, job, err);
-            q.after = job->job;
-        }
-        wire_free(&m);
-        if (ret < 0)
-            return -1;
-    }
-    return 0;
-}
-
 bool jobs_over(const Skein__JobInfo *job)
 {
     switch (job->state) {
@@ -131,27 +66,104 @@ int jobs_exit_status(const Skein__JobInfo *job)
     return failed == job->records + job->rejected ? ERR_JOB_FAILED : ERR_LINES;
 }
 
-const Skein__JobInfo *jobs_wait(struct rpc *r, uint64_t id,
-                                struct progress_screen *screen,
-                                struct wire_msg *reply, struct err *err)
+int jobs_worse_status(int a, int b)
 {
+    static const int order[] = {ERR_JOB_FAILED, ERR_CANCELLED, ERR_LINES};
+
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        if (a == order[i] || b == order[i])
+            return order[i];
+    }
+    return ERR_NONE;
+}
+
+void jobs_sum(const struct select_jobs *jobs, char name[JOBS_NAME_MAX],
+              Skein__JobSpec *spec, Skein__JobInfo *sum)
+{
+    skein__job_spec__init(spec);
+    skein__job_info__init(sum);
+    snprintf(name, JOBS_NAME_MAX, "%zu jobs", jobs->n);
+    spec->name = name;
+    sum->spec = spec;
+    sum->state = SKEIN__JOB_STATE__JOB_RUNNING;
+    for (size_t i = 0; i < jobs->n; i++) {
+        const Skein__JobInfo *job = jobs->job[i];
+        uint64_t cost = job->cost > 0 ? job->cost : job->records;
+        bool over = jobs_over(job);
+
+        sum->records += job->records;
+        sum->rejected += job->rejected;
+        sum->failed += job->failed;
+        sum->tokens_in += job->tokens_in;
+        sum->tokens_out += job->tokens_out;
+        sum->cost += cost;
+        /* What was cancelled or has failed will not be done any more. */
+        sum->cost_done += over ? cost : job->cost_done;
+        sum->answered += over ? job->records : job->answered;
+    }
+}
+
+static void show_all(struct progress_screen *screen,
+                     const struct select_jobs *jobs)
+{
+    char name[JOBS_NAME_MAX];
+    Skein__JobSpec spec;
+    Skein__JobInfo sum;
+
+    if (jobs->n == 1) {
+        progress_show(screen, jobs->job[0], clock_now_ms());
+        return;
+    }
+    jobs_sum(jobs, name, &spec, &sum);
+    progress_show(screen, &sum, clock_now_ms());
+}
+
+/* Tell of those that have ended since the last look; returns how many of all
+ * are over.
+ */
+static size_t tell_ended(const struct select_jobs *jobs, bool *told,
+                         struct progress_screen *screen, jobs_ended_fn *ended,
+                         void *ctx)
+{
+    size_t over = 0;
+
+    for (size_t i = 0; i < jobs->n; i++) {
+        if (!jobs_over(jobs->job[i]))
+            continue;
+        over++;
+        if (told[i] || ended == NULL)
+            continue;
+        told[i] = true;
+        progress_clear(screen);
+        ended(ctx, jobs->job[i]);
+    }
+    return over;
+}
+
+int jobs_wait(struct rpc *r, const uint64_t *id, size_t n,
+              struct progress_screen *screen, jobs_ended_fn *ended, void *ctx,
+              struct select_jobs *out, struct err *err)
+{
+    bool *told = xcalloc(n > 0 ? n : 1, sizeof *told);
     int64_t pause = JOBS_POLL_FIRST_MS;
+    int ret;
 
     for (;;) {
-        const Skein__JobInfo *job = jobs_get(r, id, reply, err);
-
-        if (job == NULL)
-            return NULL;
-        if (jobs_over(job))
-            return job;
-        progress_show(screen, job, clock_now_ms());
-        wire_free(reply);
-        if (rpc_pause(r, pause, err) < 0)
-            return NULL;
+        ret = select_fetch_ids(r, id, n, out, err);
+        if (ret < 0 || tell_ended(out, told, screen, ended, ctx) == n)
+            break;
+        show_all(screen, out);
+        ret = rpc_pause(r, pause, err);
+        if (ret < 0)
+            break;
+        select_jobs_free(out);
         pause += pause / 2;
         if (pause > JOBS_POLL_MAX_MS)
             pause = JOBS_POLL_MAX_MS;
     }
+    free(told);
+    progress_clear(screen);
+    return ret;
 }
 
 void jobs_say_end(const Skein__JobInfo *job)

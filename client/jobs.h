@@ -7,28 +7,17 @@
 
 #include "client/progress.h"
 #include "client/rpc.h"
+#include "client/select.h"
 #include "common/err.h"
 
 #define JOBS_POLL_FIRST_MS 100 /* between looks at a job; grows by half ... */
 #define JOBS_POLL_MAX_MS 1000  /* ... up to this */
-
-/* What JOB of a command line means: a number, or "last". ERR_USAGE,
- * ERR_NOT_FOUND.
- */
-int jobs_find(struct rpc *r, const char *word, uint64_t *id, struct err *err);
 
 /* Ask about one job: the answer's only entry, which `reply` owns (free it with
  * wire_free()), or NULL: ERR_NOT_FOUND and what rpc_call() says.
  */
 const Skein__JobInfo *jobs_get(struct rpc *r, uint64_t id,
                                struct wire_msg *reply, struct err *err);
-
-/* Call `each` for every job in ascending order of id; -1 of it ends the list.
- */
-int jobs_list(struct rpc *r, bool finished,
-              int (*each)(void *ctx, const Skein__JobInfo *job,
-                          struct err *err),
-              void *ctx, struct err *err);
 
 /* Is this how a job ends? */
 bool jobs_over(const Skein__JobInfo *job);
@@ -38,10 +27,25 @@ bool jobs_over(const Skein__JobInfo *job);
  */
 int jobs_exit_status(const Skein__JobInfo *job);
 
-/* Look at a job until it is over, showing progress. Like jobs_get(). */
-const Skein__JobInfo *jobs_wait(struct rpc *r, uint64_t id,
-                                struct progress_screen *screen,
-                                struct wire_msg *reply, struct err *err);
+/* The worst of two exit statuses: 3 (failed) before 4 (cancelled) before 1 (some
+ * lines failed).
+ */
+int jobs_worse_status(int a, int b);
+
+/* Look at jobs until all of them are over, showing the progress of all
+ * together, and calling `ended` (if not NULL) for each as it ends. `out` is
+ * what they were at last; free it in any case. -1: ERR_NOT_FOUND when one is
+ * removed meanwhile, ERR_CANCELLED, what rpc_call() says.
+ */
+typedef void jobs_ended_fn(void *ctx, const Skein__JobInfo *job);
+int jobs_wait(struct rpc *r, const uint64_t *id, size_t n,
+              struct progress_screen *screen, jobs_ended_fn *ended, void *ctx,
+              struct select_jobs *out, struct err *err);
+
+/* All jobs as if they were one, for a progress line. `name` is filled. */
+#define JOBS_NAME_MAX 40
+void jobs_sum(const struct select_jobs *jobs, char name[JOBS_NAME_MAX],
+              Skein__JobSpec *spec, Skein__JobInfo *sum);
 
 /* "12 'name': done, 995 of 1000 lines answered, 5 failed" and, when lines
  * failed, how to see them: on standard error.

@@ -9,12 +9,15 @@
 #include "common/clock.h"
 #include "common/hash.h"
 
+const char *const job_state_names[] = {"queued",  "running",   "done",
+                                       "failed",  "cancelled", "held",
+                                       "corrupt", NULL};
+
 const char *job_state_name(Skein__JobState state)
 {
-    static const char *const name[] = {
-        "queued", "running", "done", "failed", "cancelled", "held", "corrupt"};
+    size_t n = sizeof job_state_names / sizeof *job_state_names - 1;
 
-    return (size_t)state < sizeof name / sizeof *name ? name[state] : "unknown";
+    return (size_t)state < n ? job_state_names[state] : "unknown";
 }
 
 const char *bos_name(Skein__Bos bos)
@@ -241,6 +244,18 @@ json_t *json_error_of(const struct err *err)
     set(inner, "message", text(err->text));
     set(o, "error", inner);
     return o;
+}
+
+int json_print_jobs(const struct select_jobs *jobs, struct err *err)
+{
+    json_t *list;
+
+    if (jobs->one && jobs->n == 1)
+        return json_print(json_job(jobs->job[0]), err);
+    list = json_array();
+    for (size_t i = 0; i < jobs->n; i++)
+        json_array_append_new(list, json_job(jobs->job[i]));
+    return json_print(list, err);
 }
 
 int json_print(json_t *value, struct err *err)

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "client/select.h"
 #include "common/err.h"
 #include "proto/skein.pb-c.h"
 
@@ -27,7 +28,11 @@ json_t *json_begin(void);
 /* One line on standard output; takes the reference. ERR_IO. */
 int json_print(json_t *value, struct err *err);
 
+/* A selection: an object if one job was asked for, else an array. ERR_IO. */
+int json_print_jobs(const struct select_jobs *jobs, struct err *err);
+
 /* "queued", "running", ...: also what tables show. Static. */
+extern const char *const job_state_names[]; /* ends with NULL */
 const char *job_state_name(Skein__JobState state);
 const char *bos_name(Skein__Bos bos);
 

@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "client/job_fields.h"
+
 #define REDRAW_MS 100 /* of the rewritten line */
 #define BAR_MAX 30    /* cells; longer ones say no more */
 #define BAR_MIN 8     /* a shorter bar says nothing */
@@ -39,23 +41,6 @@ static void add_sample(struct progress_meter *m, struct progress_sample s)
     m->count++;
 }
 
-/* The share that is done: by cost, which counts a long line for more; by lines
- * where a job has no cost; all of it only when everything is answered.
- */
-static double done_share(const Skein__JobInfo *job, uint64_t answered,
-                         uint64_t total)
-{
-    double share;
-
-    if (answered >= total)
-        return 1;
-    if (job->cost > 0)
-        share = (double)job->cost_done / (double)job->cost;
-    else
-        share = (double)answered / (double)total;
-    return share > 0.999 ? 0.999 : share;
-}
-
 void progress_update(struct progress_meter *m, const Skein__JobInfo *job,
                      int64_t now_ms, struct progress_view *out)
 {
@@ -76,7 +61,7 @@ void progress_update(struct progress_meter *m, const Skein__JobInfo *job,
         .elapsed_ms = now_ms - m->start_ms,
         .eta_ms = -1,
     };
-    out->done = done_share(job, out->answered, out->total);
+    out->done = job_share(job);
     span = now_ms - oldest(m)->at_ms;
     /* A coordinator that restarted may count less than before. */
     if (span < RATE_MIN_MS || now.tokens < oldest(m)->tokens

@@ -1,12 +1,8 @@
 #include "client/table.h"
 
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CELL_BYTES_MAX 512
 
 void table_clean(const char *s, struct buf *out)
 {
@@ -25,15 +21,10 @@ void table_init(struct table *t, const struct table_column *column)
     assert(t->columns <= TABLE_COLUMNS_MAX);
 }
 
-void table_add(struct table *t, const char *fmt, ...)
+void table_add(struct table *t, const char *text)
 {
-    char text[CELL_BYTES_MAX];
     struct buf clean = BUF_INIT;
-    va_list ap;
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
     table_clean(text[0] != '\0' ? text : "-", &clean);
     if (t->n == t->cap) {
         t->cap = t->cap ? 2 * t->cap : 64;

@@ -12,7 +12,7 @@
 
 #include "common/buf.h"
 
-#define TABLE_COLUMNS_MAX 16
+#define TABLE_COLUMNS_MAX 32
 
 struct table_column {
     const char *title; /* NULL ends a list of columns */
@@ -28,9 +28,9 @@ struct table {
 
 void table_init(struct table *t, const struct table_column *column);
 
-/* The next cell, left to right, then the next row. */
-void table_add(struct table *t, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+/* The next cell, left to right, then the next row. An empty one shows as "-".
+ */
+void table_add(struct table *t, const char *text);
 
 /* Append all of it, titles first, two spaces between columns. The last row
  * must be complete.

@@ -138,6 +138,106 @@ static int check_choice(const char *const *choice, const char *text,
     return nearest == NULL ? -1 : did_you_mean("", nearest, err);
 }
 
+/* "D-HH:MM:SS", "HH:MM:SS" or "MM:SS" */
+static int clock_duration(const char *text, double *seconds)
+{
+    bool days = false;
+    int factor = 0, parts = 0;
+    char *end;
+
+    for (;; text = end + 1) {
+        if (*text < '0' || *text > '9')
+            return -1;
+        *seconds = *seconds * factor + (double)strtoul(text, &end, 10);
+        parts++;
+        factor = 60;
+        if (*end == '\0')
+            break;
+        if (*end == '-' && parts == 1) {
+            days = true;
+            factor = 24;
+        } else if (*end != ':') {
+            return -1;
+        }
+    }
+    return days ? (parts == 4 ? 0 : -1) : (parts <= 3 ? 0 : -1);
+}
+
+/* "1h30m" */
+static int unit_duration(const char *text, double *seconds)
+{
+    static const struct {
+        const char *name;
+        double seconds;
+    } unit[] = {{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    char *end;
+
+    while (*text != '\0') {
+        size_t len, i;
+        double x;
+
+        if (*text < '0' || *text > '9')
+            return -1;
+        x = strtod(text, &end);
+        len = strspn(end, "dhms");
+        for (i = 0; i < sizeof unit / sizeof *unit; i++) {
+            if (len == strlen(unit[i].name)
+                && strncmp(end, unit[i].name, len) == 0)
+                break;
+        }
+        if (i == sizeof unit / sizeof *unit)
+            return -1;
+        *seconds += x * unit[i].seconds;
+        text = end + len;
+    }
+    return 0;
+}
+
+int options_duration(const char *text, int64_t *ms)
+{
+    double seconds = 0;
+    char *end;
+    int ret = 0;
+
+    if (strspn(text, "0123456789.:-dhms") != strlen(text) || text[0] == '-')
+        return -1;
+    if (strchr(text, ':') != NULL) {
+        ret = clock_duration(text, &seconds);
+    } else if (strpbrk(text, "dhms") != NULL) {
+        ret = unit_duration(text, &seconds);
+    } else {
+        seconds = strtod(text, &end);
+        ret = end != text && *end == '\0' ? 0 : -1;
+    }
+    if (ret < 0 || seconds < 0 || seconds > (double)INT64_MAX / 2000)
+        return -1;
+    *ms = (int64_t)(seconds * 1000 + 0.5);
+    return 0;
+}
+
+static int parse_time(const struct option_row *row, const char *text,
+                      int64_t *out, struct err *err)
+{
+    if (options_duration(text, out) < 0)
+        return err_set(err, ERR_USAGE,
+                       "'%.60s' is not a duration such as 90, 1h30m or "
+                       "01:30:00",
+                       text);
+    if (*out < row->min || *out > row->max)
+        return err_set(err, ERR_USAGE, "'%.60s' is not within %g..%g s", text,
+                       (double)row->min / 1000, (double)row->max / 1000);
+    return 0;
+}
+
+static int add_item(struct option_list *list, const char *text, struct err *err)
+{
+    if (list->n == OPTION_LIST_MAX)
+        return err_set(err, ERR_USAGE, "given more than %d times",
+                       OPTION_LIST_MAX);
+    list->item[list->n++] = text;
+    return 0;
+}
+
 static int assign(const struct option_row *row, const char *text, void *values,
                   struct err *err)
 {
@@ -154,12 +254,18 @@ static int assign(const struct option_row *row, const char *text, void *values,
         *(const char **)field = text;
         return 0;
     case OPTION_TEXT:
+    case OPTION_LIST:
         if (text[0] == '\0')
             return err_set(err, ERR_USAGE, "the value is empty");
+        if (row->type == OPTION_LIST)
+            return add_item(field, text, err);
         *(const char **)field = text;
         return 0;
     case OPTION_INT:
-        if (parse_int(row, text, &number, err) < 0)
+    case OPTION_TIME:
+        if ((row->type == OPTION_INT ? parse_int : parse_time)(row, text,
+                                                               &number, err)
+            < 0)
             return -1;
         *(struct option_int *)field =
             (struct option_int){.given = true, .value = number};
@@ -189,7 +295,10 @@ bool options_given(const struct option_row *row, const void *values)
     case OPTION_CHOICE:
         return *(const char *const *)field != NULL;
     case OPTION_INT:
+    case OPTION_TIME:
         return ((const struct option_int *)field)->given;
+    case OPTION_LIST:
+        return ((const struct option_list *)field)->n > 0;
     }
     return false;
 }

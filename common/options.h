@@ -17,12 +17,16 @@
 
 #define OPTIONS_MAX 32     /* rows of one command, common rows included */
 #define OPTIONS_COLUMNS 79 /* of a help text */
+#define OPTION_LIST_MAX 16 /* times one option may be given */
 
 enum option_type {
     OPTION_FLAG,   /* bool: true when given */
     OPTION_TEXT,   /* const char *: the argument, into argv */
     OPTION_CHOICE, /* const char *: one of `choice` */
     OPTION_INT,    /* struct option_int, within min..max */
+    OPTION_TIME,   /* struct option_int in ms, from "90", "1h30m", "01:30:00" or
+                    * "2-00:00:00"; min and max are in ms, too */
+    OPTION_LIST,   /* struct option_list: may be given again */
 };
 
 /* What a shell may offer for a value, besides the words of `choice`. */
@@ -36,6 +40,11 @@ enum option_offer {
 struct option_int {
     bool given;
     int64_t value;
+};
+
+struct option_list {
+    const char *item[OPTION_LIST_MAX];
+    size_t n;
 };
 
 struct option_row {
@@ -92,6 +101,11 @@ int options_parse(const struct option_spec *spec, int argc, char **argv,
  */
 int options_assign(const struct option_row *row, const char *text,
                    const char *origin, void *values, struct err *err);
+
+/* A duration: "90" or "1.5" (seconds), "1h30m", "45s", "200ms", "01:30:00" or
+ * "2-00:00:00", into milliseconds. -1 when it is none, or above INT64_MAX / 2.
+ */
+int options_duration(const char *text, int64_t *ms);
 
 /* Was this option given (or has it been assigned)? */
 bool options_given(const struct option_row *row, const void *values);

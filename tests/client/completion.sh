@@ -3,8 +3,10 @@
 # shellcheck source=tests/client/lib.sh
 . "$(dirname "$0")/lib.sh"
 cd "$dir" || exit 1
-export PATH=$BIN:$PATH SKEIN_SERVER=ipc://$dir/none.sock
-touch lambada.jsonl
+export PATH=$BIN:$PATH
+start_cluster
+lines 3 >lambada.jsonl
+run "$skein" submit lambada.jsonl -m null --wait -q
 for shell in bash zsh fish; do
     run "$skein" completion $shell
     expect 0 "completion $shell"
@@ -26,10 +28,12 @@ fi
 # With $not before a word, it must not be.
 typed=('skein sub' 'skein worker ' 'skein submit --prio' 'skein submit x --bos '
     'skein run -m lamb' 'skein show ' 'skein completion f' 'skein list --al'
-    'skein worker list --js' 'skein submit lam' 'skein show lamb')
+    'skein worker list --js' 'skein submit lam' 'skein show lamb'
+    'skein results ' 'skein submit lambada.jsonl -m ')
 offered=(submit ls --priority if-empty
     lambada.jsonl last fish --all
-    --json lambada.jsonl '!lambada.jsonl')
+    --json lambada.jsonl '!lambada.jsonl'
+    1 null)
 
 judge() { # judge SHELL TYPED EXPECTED OFFERED
     checks=$((checks + 1))

@@ -70,6 +70,33 @@ until_true() {
     done
 }
 
+# A coordinator and one null worker named w, which serves the model "null".
+# SKEIN_SERVER names it from then on.
+start_cluster() { # start_cluster [BACKEND-OPTIONS]
+    export SKEIN_SERVER=ipc://$dir/sock
+    "$BIN/skeind" --spool "$dir/spool" --listen "$SKEIN_SERVER" \
+        2>"$dir/skeind.log" &
+    pids+=($!)
+    start_worker "${1-}"
+    until_true 20 worker_ready || fail 'the worker is not ready after 20 s'
+}
+start_worker() { # start_worker [BACKEND-OPTIONS]: its process is $worker
+    "$BIN/skein-worker" --connect "$SKEIN_SERVER" --name w --model null=null \
+        --devices null ${1:+--backend-options "$1"} --tokens-per-step 512 \
+        2>>"$dir/worker.log" &
+    worker=$!
+    pids+=("$worker")
+}
+worker_ready() {
+    [ "$("$skein" worker ls --format state --no-header 2>/dev/null)" = ready ]
+}
+
+# lines N: N scoring records.
+lines() {
+    awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++)
+        printf "{\"id\":\"r%d\",\"context\":\"a\",\"target\":\" b\"}\n", i }'
+}
+
 finish() {
     printf '%d checks, %d failed\n' "$checks" "$failures"
     [ "$failures" -eq 0 ]

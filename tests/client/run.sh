@@ -7,12 +7,6 @@ work=$dir/work
 mkdir "$work"
 cd "$work" || exit 1
 
-# lines N: N scoring records.
-lines() {
-    awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++)
-        printf "{\"id\":\"r%d\",\"context\":\"once upon a time %d\",\"target\":\" there was\"}\n", i, i }'
-}
-
 # Nothing may be left running in our folder, nor in the runtime directory.
 skein_here() {
     for process in /proc/[0-9]*; do

@@ -5,17 +5,6 @@
 cd "$dir" || exit 1
 export SKEIN_SERVER=ipc://$dir/sock
 
-lines() {
-    awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++)
-        printf "{\"id\":\"r%d\",\"context\":\"a\",\"target\":\" b\"}\n", i }'
-}
-start_worker() { # start_worker BACKEND-OPTIONS
-    "$BIN/skein-worker" --connect "$SKEIN_SERVER" --name w --model null=null \
-        --devices null --backend-options "$1" --tokens-per-step 512 \
-        2>>worker.log &
-    worker=$!
-    pids+=("$worker")
-}
 "$BIN/skeind" --spool spool --listen "$SKEIN_SERVER" 2>skeind.log &
 pids+=($!)
 

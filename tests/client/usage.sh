@@ -125,10 +125,43 @@ run "$skein" submit a b -m x
 expect 2 'submit of two files'
 run "$skein" show
 expect 2 'show without a job'
-run "$skein" wait twelve
-expect 2 'a job that is no number'
 run "$skein" wait 0
 expect 2 'job 0'
+says stderr 'numbered from 1' 'job 0'
+run "$skein" show 18-15
+expect 2 'a range that runs backwards'
+says stderr 'did you mean 15-18' 'a range that runs backwards'
+run "$skein" show 12,,13
+expect 2 'an empty job'
+run "$skein" ls --filter state=faild
+expect 2 'a state there is not'
+says stderr "did you mean 'failed'" 'a state there is not'
+run "$skein" ls --filter stat=failed
+expect 2 'a field there is not'
+says stderr "did you mean 'state'" 'a field there is not'
+run "$skein" ls -f failed
+expect 2 'a filter without a field'
+says stderr 'KEY=VALUE' 'a filter without a field'
+run "$skein" worker ls -f state=redy
+expect 2 'a state of workers there is not'
+says stderr "did you mean 'ready'" 'a state of workers there is not'
+for command in ls 'worker ls'; do
+    # shellcheck disable=SC2086
+    run "$skein" $command --format frobnication
+    expect 2 "$command: a column there is not"
+    fields=$(sed -n 's/.*; there are //p' "$dir/stderr")
+    # The help names the same fields as the error, in the same order.
+    # shellcheck disable=SC2086
+    same "$command: fields in the help" "$("$skein" $command --help |
+        sed -n '/--format FIELDS/,/\[default/p' | tr -s ' \n' ' ' |
+        sed 's/.*between: //; s/ \[default.*//')" "$fields"
+    # shellcheck disable=SC2086
+    run "$skein" $command --format nam
+    says stderr "did you mean 'name'" "$command: a misspelt column"
+    # shellcheck disable=SC2086
+    run "$skein" $command --json --parsable
+    expect 2 "$command: two formats"
+done
 run "$skein" run in.jsonl -m null
 expect 2 'run without an output'
 run "$skein" run - -m null -o "$dir/out"

@@ -9,6 +9,7 @@ struct sample {
     const char *name;
     const char *mode;
     struct option_int count;
+    struct option_list list;
     bool verbose;
     bool help;
 };
@@ -200,6 +201,84 @@ START_TEST(help_shows_every_option_and_default)
 }
 END_TEST
 
+START_TEST(durations_are_read)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: refused */
+    } row[] = {
+        {"90", 90000},
+        {"1.5", 1500},
+        {"200ms", 200},
+        {"45s", 45000},
+        {"1h30m", 5400000},
+        {"1.5h", 5400000},
+        {"2d", 172800000},
+        {"01:30:00", 5400000},
+        {"2:05", 125000},
+        {"2-00:00:00", 172800000},
+        {"1-02:03:04", 93784000},
+        {"0", 0},
+        {"", -1},
+        {"-5", -1},
+        {"1h30", -1},
+        {"h", -1},
+        {"1:", -1},
+        {":1", -1},
+        {"1:2:3:4", -1},
+        {"1-2:3", -1},
+        {"1:-5", -1},
+        {"1-2-3:4:5", -1},
+        {"5 s", -1},
+        {"1y", -1},
+        {"1.2.3", -1},
+        {"99999999999999999999", -1},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        int64_t ms = -1;
+        int ret = options_duration(row[i].text, &ms);
+
+        ck_assert_msg(ret == (row[i].ms < 0 ? -1 : 0) && ms == row[i].ms,
+                      "'%s' is %lld ms", row[i].text, (long long)ms);
+    }
+}
+END_TEST
+
+START_TEST(lists_grow_and_times_have_bounds)
+{
+    static const struct option_row r[] = {
+        {.name = "f",
+         .type = OPTION_LIST,
+         .offset = offsetof(struct sample, list),
+         .value = "X",
+         .help = "x"},
+        {.name = "t",
+         .type = OPTION_TIME,
+         .offset = offsetof(struct sample, count),
+         .value = "T",
+         .help = "x",
+         .min = 1000,
+         .max = 60000},
+    };
+    struct sample s = {.name = NULL};
+    struct err err;
+
+    ck_assert(!options_given(&r[0], &s));
+    for (int i = 0; i < OPTION_LIST_MAX; i++)
+        ck_assert_int_eq(options_assign(&r[0], "a", "x", &s, &err), 0);
+    ck_assert(options_given(&r[0], &s));
+    ck_assert_uint_eq(s.list.n, OPTION_LIST_MAX);
+    ck_assert_int_eq(options_assign(&r[0], "a", "x", &s, &err), -1);
+    ck_assert_int_eq(options_assign(&r[1], "1m", "x", &s, &err), 0);
+    ck_assert_int_eq(s.count.value, 60000);
+    ck_assert_int_eq(options_assign(&r[1], "61", "x", &s, &err), -1);
+    ck_assert_str_eq(err.text, "x: '61' is not within 1..60 s");
+    ck_assert_int_eq(options_assign(&r[1], "soon", "x", &s, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "is not a duration"));
+}
+END_TEST
+
 START_TEST(paragraphs_are_wrapped)
 {
     static const struct {
@@ -256,6 +335,7 @@ int main(void)
                      double_dash_ends_options, mistakes_name_what_was_meant,
                      help_wins_over_missing_arguments,
                      settings_are_checked_like_options,
-                     help_shows_every_option_and_default,
-                     paragraphs_are_wrapped, what_is_required_is_named);
+                     help_shows_every_option_and_default, durations_are_read,
+                     lists_grow_and_times_have_bounds, paragraphs_are_wrapped,
+                     what_is_required_is_named);
 }

@@ -1,0 +1,158 @@
+#!/usr/bin/env bash
+# tests/client/jobs.sh - selectors, filters, columns and orders to several jobs
+# shellcheck source=tests/client/lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$dir" || exit 1
+start_cluster
+lines 3 >good.jsonl
+{ lines 2; echo oops; } >some.jsonl
+echo oops >none.jsonl
+
+# Six jobs: 1, 2, 3 done with more or fewer failures, 4 cancelled, 5 and 6
+# waiting for a model that nobody has.
+for job in 'good.jsonl -n a' 'some.jsonl -n b' 'none.jsonl -n b'; do
+    # shellcheck disable=SC2086 # words on purpose
+    run "$skein" submit $job -m null --wait -q
+done
+for name in d 12,e 18; do
+    run "$skein" submit good.jsonl -m other -n "$name" --priority 7 -q
+    expect 0 "submit $name"
+done
+run "$skein" cancel 4 -q
+expect 0 'cancel 4'
+ids() { # ids WORDS...: of the jobs that skein ls lists
+    run "$skein" ls --parsable "$@"
+    tr '\n' ' ' <<<"$out" | sed 's/ $//'
+}
+
+# ---- selectors
+same 'live jobs' "$(ids)" '5 6'
+same '--all' "$(ids --all)" '1 2 3 4 5 6'
+same 'all' "$(ids all)" '1 2 3 4 5 6'
+same 'a number' "$(ids 2)" 2
+same 'ranges' "$(ids 1,3-4)" '1 3 4'
+same 'twice the same' "$(ids 2,2 2)" 2
+same 'several words' "$(ids 6 1-2 last)" '1 2 6'
+same 'a name' "$(ids b)" '2 3'
+same 'a name with a comma' "$(ids name:12,e)" 5
+same 'a name that is a number' "$(ids name:18)" 6
+same 'the newest' "$(ids last)" 6
+run "$skein" ls 1,99
+expect 5 'a number that is not there'
+says stderr 'no such job: 99' 'a number that is not there'
+run "$skein" ls 50-60
+expect 5 'a range without a job'
+says stderr 'no job from 50 to 60' 'a range without a job'
+run "$skein" submit good.jsonl -m other -n lambada -q
+run "$skein" show lambda
+expect 5 'a name that is not there'
+says stderr "no job has the name 'lambda'; did you mean 'lambada'\?" 'a name'
+run "$skein" cancel lambada -q
+expect 0 'cancel by name'
+
+# ---- filters; 'last' is the newest of those that pass
+same 'by state' "$(ids -a -f state=cancelled)" '4 7'
+same 'by two states' "$(ids -a -f state=cancelled,queued)" '4 5 6 7'
+same 'by not a state' "$(ids -a -f 'state!=done')" '4 5 6 7'
+same 'two conditions' "$(ids -a -f state=done,name=b)" '2 3'
+same 'two filters' "$(ids -a -f state=done --filter 'failed!=0')" '2 3'
+same 'a pattern' "$(ids -a -f 'model=nu*')" '1 2 3'
+same 'by user' "$(ids -a -f "user=$(id -un)")" '1 2 3 4 5 6 7'
+same 'a selection and a filter' "$(ids 1-4 -f state=done)" '1 2 3'
+same 'the newest that passes' "$(ids last -f name=b)" 3
+same 'none passes' "$(ids -a -f name=zzz)" ''
+expect 0 'an empty list'
+run "$skein" show all -f name=zzz
+expect 5 'show: none passes'
+run "$skein" ls -a -f state=done --json
+same '--json honours filters' "$(jq -c '[.[].id]' stdout)" '[1,2,3]'
+run "$skein" ls -a -f name=zzz --json
+same 'an empty list in JSON' "$out" '[]'
+
+# ---- one object for one job, a list for several
+for words in 2 last; do
+    run "$skein" show $words --json
+    same "show $words --json" "$(jq -r type stdout)" object
+done
+for words in 2-2 1,2 all a; do
+    run "$skein" show $words --json
+    same "show $words --json" "$(jq -r type stdout)" array
+done
+run "$skein" show 1,3
+same 'show of two' "$(grep -c '^job ' stdout)" 2
+
+# ---- columns
+run "$skein" ls 1-3 --format id,name,failed
+same 'columns' "$out" 'ID  NAME  FAILED
+ 1  a          0
+ 2  b          1
+ 3  b          1'
+run "$skein" ls 1,4 --no-header --format state,model,fingerprint,id
+same 'for scripts' "$(sed -n 2p stdout)" $'cancelled\tother\t\t4'
+run "$skein" worker ls --format name,models,host --no-header
+same 'worker columns' "$out" "w	null	$(uname -n)"
+run "$skein" worker ls --parsable
+same 'worker names' "$out" w
+run "$skein" worker ls -f state=draining
+same 'no such worker' "$out" ''
+says stderr 'no worker passes' 'no such worker'
+run "$skein" worker ls -f 'name=w*' --json
+same 'worker filter, JSON' "$(jq -c '[.[].name]' stdout)" '["w"]'
+
+# ---- wait: several jobs, the worst status
+run "$skein" wait 1
+expect 0 'wait 1'
+run "$skein" wait 2
+expect 1 'wait 2'
+run "$skein" wait 2 --ignore-failed-lines
+expect 0 '--ignore-failed-lines'
+run "$skein" wait 1,2
+expect 1 'wait 1,2'
+same 'a line for each' "$(grep -c '^job ' stderr)" 2
+run "$skein" wait 1-4
+expect 3 'wait 1-4'
+run "$skein" wait 1-4 --ignore-failed-lines
+expect 3 'wait 1-4, failed lines ignored'
+run "$skein" wait 4 1 --json
+expect 4 'wait 4 1'
+same 'wait --json' "$(jq -c '[.[].status]' stdout)" '["done","cancelled"]'
+(
+    trap - INT
+    exec "$skein" wait 1,5-6
+) >stdout 2>stderr &
+pid=$!
+pids+=("$pid")
+until_true 10 grep -q '^job 1 ' stderr || fail 'wait says nothing of job 1'
+python3 -c "import os, signal; os.kill($pid, signal.SIGINT)"
+wait "$pid"
+rc=$? out='' err=$(cat stderr)
+expect 130 'wait interrupted'
+says stderr '^interrupted; the jobs go on. Come back with: skein wait 1,5,6$' \
+    'wait interrupted'
+
+# ---- results of several: one after the other
+run "$skein" results 1-3 -o out
+expect 0 'results of several'
+same 'their answers' "$(jq -r .id out | tr '\n' ' ')" 'r1 r2 r3 r1 r2 '
+run "$skein" errors all --filter state=done
+same 'their errors' "$(jq -c .line stdout | tr '\n' ' ')" '3 1 '
+
+# ---- orders: shown first, then given; finished jobs are passed over
+run "$skein" cancel all --dry-run
+expect 0 'cancel --dry-run'
+same 'what it is about' "$(awk 'NR > 1 { print $1 }' stdout | tr '\n' ' ')" '5 6 '
+says stderr 'nothing was done' 'cancel --dry-run'
+run "$skein" cancel all --dry-run --json
+same 'in JSON' "$(jq -c '[.[].id]' stdout)" '[5,6]'
+same 'nothing was done' "$(ids)" '5 6'
+run "$skein" cancel 1,5 --json
+expect 81 'one of two is over'
+same 'and told, then the error' "$(jq -c 'if type == "array" then .[0].id else .error.code end' stdout | tr '\n' ' ')" \
+    '5 "conflict" '
+same 'the other was cancelled' "$(ids)" 6
+run "$skein" cancel all
+expect 0 'cancel all'
+says stderr '^job 6 is cancelled; .*: skein results 6$' 'cancel all'
+run "$skein" cancel all
+expect 5 'nothing is left to cancel'
+finish
