@@ -59,7 +59,9 @@ static bool ends_with(const char *s, const char *end)
 #define LEAN 1.28f
 
 /* Norm weights about 1, mixes and k_a in (0, 1), decay logits about -2, and
- * matrices that keep the size of what they multiply.
+ * matrices that keep the size of what they multiply; those that end a branch
+ * make it small beside the residual stream, so that the 2 L of them add up to
+ * its size.
  */
 static struct weights_random_fill recipe(const struct maker *m,
                                          const struct weights_row *row)
@@ -85,6 +87,9 @@ static struct weights_random_fill recipe(const struct maker *m,
         f.mean = OFFSET;
     else if (ends_with(name, "ffn.key.weight"))
         f.mean = -LEAN / OFFSET / cols;
+    else if (ends_with(name, "output.weight")
+             || ends_with(name, "ffn.value.weight"))
+        f.spread /= sqrtf(2.0f * (float)m->shape->L);
     return f;
 }
 
