@@ -19,7 +19,7 @@ client:  common proto text
 gateway: common proto text
 man:     common client
 bench:   common proto text model cuda worker
-tests:   common proto text model cuda worker daemon client gateway
+tests:   common proto text model cuda worker daemon client gateway bench
 '
 
 # header: the only files that may include it

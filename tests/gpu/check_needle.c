@@ -72,7 +72,8 @@ static struct backend *open_backend(const char *name)
 {
     const char *options = strchr(name, ':');
     const bool cuda = strncmp(name, "cuda", 4) == 0;
-    const struct backend_limits limits = {SLOTS, rows_max, 0};
+    const struct backend_limits limits = {.slots = SLOTS,
+                                          .tokens_per_step = rows_max};
     struct backend *b =
         backend_create(cuda ? &backend_cuda : &backend_cpu, weights, &limits,
                        options != NULL ? options + 1 : NULL, &err);
