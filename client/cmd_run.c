@@ -82,6 +82,10 @@ static const struct option_row rows[] = {
      .max = INT64_MAX,
      .help = "of sampling, for lines without a seed of their own",
      .fallback = "0"},
+    {.name = "lenient",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct run_options, lenient),
+     .help = "unknown keys in lines are warnings instead of errors"},
     {.name = "created",
      .type = OPTION_INT,
      .offset = offsetof(struct run_options, created),
@@ -107,7 +111,7 @@ static const struct option_row rows[] = {
      .type = OPTION_FLAG,
      .offset = offsetof(struct run_options, fresh),
      .help = "start over instead of resuming; needed when the input, the "
-             "model, the tokenizer, --bos or --seed changed"},
+             "model, the tokenizer, --bos, --seed or --lenient changed"},
     {.name = "keep",
      .type = OPTION_FLAG,
      .offset = offsetof(struct run_options, keep),
@@ -214,11 +218,16 @@ static int submit(struct run *r, struct err *err)
     spec.bos = (Skein__Bos)cmd_bos(r->plan.state.bos);
     spec.seed = r->plan.state.seed;
     spec.created_s = r->plan.state.created_s;
+    spec.lenient = r->plan.state.lenient;
     ret = submit_send(r->rpc, &r->plan.input, r->plan.state.request_id, &spec,
                       show_sending, r, &r->job, err);
     free(name);
     r->start_ms = clock_now_ms();
-    return ret;
+    if (ret < 0 || r->plan.options->common.quiet)
+        return ret;
+    progress_clear(&r->screen);
+    submit_say_warnings(r->plan.input_path, &r->job);
+    return 0;
 }
 
 static int write_result(void *ctx, const struct lineset_item *item,

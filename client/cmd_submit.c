@@ -21,6 +21,7 @@ struct submit_options {
     struct option_int seed;
     struct option_int created;
     struct option_int priority;
+    bool lenient;
     bool wait;
 };
 
@@ -59,6 +60,10 @@ static const struct option_row rows[] = {
      .max = INT64_MAX,
      .help = "of sampling, for lines without a seed of their own",
      .fallback = "0"},
+    {.name = "lenient",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct submit_options, lenient),
+     .help = "unknown keys in lines are warnings instead of errors"},
     {.name = "created",
      .type = OPTION_INT,
      .offset = offsetof(struct submit_options, created),
@@ -164,6 +169,7 @@ static int print_submitted(const struct submit_result *s, bool json,
     json_object_set_new(o, "lines", json_integer((json_int_t)s->lines));
     json_object_set_new(o, "records", json_integer((json_int_t)s->records));
     json_object_set_new(o, "rejected", json_integer((json_int_t)s->rejected));
+    json_object_set_new(o, "warnings", json_integer((json_int_t)s->warnings));
     return json_print(o, err);
 }
 
@@ -179,6 +185,7 @@ static int send_job(struct rpc *r, const struct submit_options *o,
     spec.user = (char *)(uintptr_t)user_name();
     spec.bos = (Skein__Bos)cmd_bos(o->bos);
     spec.seed = (uint64_t)o->seed.value;
+    spec.lenient = o->lenient;
     spec.priority = (int32_t)o->priority.value;
     if (cmd_created(&o->created, &spec.created_s, err) < 0)
         return -1;
@@ -208,6 +215,8 @@ static int run_submit(const void *options, char *const *arg, int n_arg,
     if (r == NULL || send_job(r, o, &in, name, &done, err) < 0
         || print_submitted(&done, o->common.json, err) < 0)
         goto out;
+    if (!o->common.quiet)
+        submit_say_warnings(arg[0], &done);
     say_submitted(o, &done);
     status =
         o->wait ? cmd_wait_for(r, &o->common, &done.job, 1, &ended, err) : 0;

@@ -314,6 +314,7 @@ static int plan_state(struct plan *p, struct err *err)
 
     s->input = xstrdup(p->input_path);
     s->bos = xstrdup(o->bos != NULL ? o->bos : cmd_bos_choices[0]);
+    s->lenient = o->lenient;
     s->seed = (uint64_t)o->seed.value;
     s->created_given = o->created.given;
     if (cmd_created(&o->created, &s->created_s, err) < 0)

@@ -26,6 +26,7 @@ struct run_options {
     struct option_int seed;
     struct option_int created;
     struct option_int tokens_per_step;
+    bool lenient;
     bool fresh;
     bool keep;
 };

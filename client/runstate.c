@@ -124,6 +124,14 @@ static int read_number(const json_t *o, const char *key, uint64_t *out)
     return 0;
 }
 
+static int read_flag(const json_t *o, const char *key, bool *out)
+{
+    const json_t *value = json_object_get(o, key);
+
+    *out = json_is_true(value);
+    return json_is_boolean(value) ? 0 : -1;
+}
+
 static int read_fields(const json_t *o, struct runstate *s)
 {
     uint64_t created = 0, schema = 0;
@@ -138,6 +146,7 @@ static int read_fields(const json_t *o, struct runstate *s)
     bad |= read_text(o, "tokenizer", &s->tokenizer);
     bad |= read_hex(o, "tokenizer_blake2b", s->tokenizer_hash, HASH_BYTES);
     bad |= read_text(o, "bos", &s->bos);
+    bad |= read_flag(o, "lenient", &s->lenient);
     bad |= read_number(o, "seed", &s->seed);
     bad |= read_number(o, "created", &created);
     bad |= read_hex(o, "request_id", s->request_id, SUBMIT_ID_BYTES);
@@ -177,13 +186,13 @@ out:
 int runstate_write(const char *dir, const struct runstate *s, struct err *err)
 {
     json_t *o = json_pack(
-        "{s:i, s:s, s:I, s:o, s:s, s:I, s:s, s:o, s:s, s:I, s:I, s:o}",
+        "{s:i, s:s, s:I, s:o, s:s, s:I, s:s, s:o, s:s, s:b, s:I, s:I, s:o}",
         "schema", RUN_SCHEMA, "input", s->input, "input_bytes",
         (json_int_t)s->input_bytes, "input_blake2b",
         hex_text(s->input_hash, HASH_BYTES), "model", s->model, "model_bytes",
         (json_int_t)s->model_bytes, "tokenizer", s->tokenizer,
         "tokenizer_blake2b", hex_text(s->tokenizer_hash, HASH_BYTES), "bos",
-        s->bos, "seed", (json_int_t)s->seed, "created",
+        s->bos, "lenient", s->lenient, "seed", (json_int_t)s->seed, "created",
         (json_int_t)s->created_s, "request_id",
         hex_text(s->request_id, SUBMIT_ID_BYTES));
     char *text = o != NULL ? json_dumps(o, JSON_INDENT(2)) : NULL;
@@ -224,6 +233,8 @@ int runstate_compare(const struct runstate *before, const struct runstate *now,
         changed(&list, "the tokenizer");
     if (strcmp(before->bos, now->bos) != 0)
         changed(&list, "--bos");
+    if (before->lenient != now->lenient)
+        changed(&list, "--lenient");
     if (before->seed != now->seed)
         changed(&list, "--seed");
     if (now->created_given && before->created_s != now->created_s)

@@ -31,6 +31,7 @@ struct runstate {
     char *tokenizer;      /* resolved path, or "" */
     uint8_t tokenizer_hash[HASH_BYTES];
     char *bos;
+    bool lenient;
     uint64_t seed;
     int64_t created_s;
     bool created_given; /* else a resumed run keeps the recorded second */

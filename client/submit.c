@@ -1,6 +1,7 @@
 #include "client/submit.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +188,25 @@ static int on_error(struct sender *s, uint64_t seq, const Skein__Error *e,
     return 0;
 }
 
+static void take_submitted(const Skein__Submitted *m, struct submit_result *out)
+{
+    *out = (struct submit_result){
+        .job = m->job,
+        .lines = m->lines,
+        .records = m->records,
+        .rejected = m->rejected,
+        .existing = m->existing,
+        .warnings = m->warnings,
+        .n_warning = m->n_warning, /* <= WARNINGS_MAX: validate.c */
+    };
+    for (size_t i = 0; i < m->n_warning; i++) {
+        struct submit_warning *w = &out->warning[i];
+
+        w->line = m->warning[i]->line;
+        snprintf(w->text, sizeof w->text, "%s", m->warning[i]->text);
+    }
+}
+
 /* 1: the job exists, *out; 0: go on; -1. */
 static int on_message(struct sender *s, const struct wire_msg *m, int64_t now,
                       struct submit_result *out, struct err *err)
@@ -199,13 +219,7 @@ static int on_message(struct sender *s, const struct wire_msg *m, int64_t now,
     case WIRE_SUBMITTED:
         if (m->submitted->xfer != s->xfer)
             return 0;
-        *out = (struct submit_result){
-            .job = m->submitted->job,
-            .lines = m->submitted->lines,
-            .records = m->submitted->records,
-            .rejected = m->submitted->rejected,
-            .existing = m->submitted->existing,
-        };
+        take_submitted(m->submitted, out);
         return 1;
     case WIRE_ERROR:
         return on_error(s, m->seq, m->error, now, err);
@@ -281,4 +295,14 @@ int submit_send(struct rpc *r, struct input *in,
         hash_end(s.hash, NULL);
     free(s.chunk);
     return ret;
+}
+
+void submit_say_warnings(const char *path, const struct submit_result *s)
+{
+    for (size_t i = 0; i < s->n_warning; i++)
+        fprintf(stderr, "%s:%llu: warning: %s\n", path,
+                (unsigned long long)s->warning[i].line, s->warning[i].text);
+    if (s->warnings > s->n_warning)
+        fprintf(stderr, "%llu warnings in all\n",
+                (unsigned long long)s->warnings);
 }

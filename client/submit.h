@@ -14,8 +14,14 @@
 #include "client/input.h"
 #include "client/rpc.h"
 #include "common/err.h"
+#include "proto/limits.h"
 
 #define SUBMIT_ID_BYTES 16
+
+struct submit_warning {
+    uint64_t line;
+    char text[ERR_TEXT_MAX];
+};
 
 struct submit_result {
     uint64_t job;
@@ -23,6 +29,10 @@ struct submit_result {
     uint64_t records;
     uint64_t rejected;
     bool existing; /* the request id had been accepted before */
+    /* Of a lenient job, when it is accepted: how many, and the first lines'. */
+    uint64_t warnings;
+    size_t n_warning;
+    struct submit_warning warning[WARNINGS_MAX];
 };
 
 /* Called now and then with the bytes sent of `size`, which may be
@@ -35,5 +45,8 @@ int submit_send(struct rpc *r, struct input *in,
                 const uint8_t request_id[SUBMIT_ID_BYTES], Skein__JobSpec *spec,
                 submit_progress_fn *progress, void *ctx,
                 struct submit_result *out, struct err *err);
+
+/* "FILE:LINE: warning: ...", and how many more, to stderr. */
+void submit_say_warnings(const char *path, const struct submit_result *s);
 
 #endif /* CLIENT_SUBMIT_H */

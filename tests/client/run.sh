@@ -203,6 +203,24 @@ expect 0 'a corrupt registry, --fresh'
 cmp -s torn.jsonl reference || fail 'the fresh run differs'
 nothing_left 'a corrupt registry'
 
+# ---- --lenient: unknown keys are warnings, the first ten are shown
+for i in $(seq 12); do
+    printf '{"txt":%d,"text":"a","Gold":1}\n' "$i"
+done >odd.jsonl
+run "$skein" run odd.jsonl -m null -o odd.out.jsonl
+expect 3 'unknown keys'
+run "$skein" run odd.jsonl -m null -o odd.out.jsonl --lenient --fresh
+expect 0 'unknown keys, --lenient'
+says stderr 'odd.jsonl:10: warning: unknown key "txt"; did you mean "text"' \
+    'the tenth warning'
+same 'warnings shown' "$(grep -c ': warning: ' <<<"$err")" 10
+says stderr '24 warnings in all' 'the number of warnings'
+same 'answers' "$(wc -l <odd.out.jsonl)" 12
+run "$skein" run -q odd.jsonl -m null -o quiet.jsonl --lenient
+expect 0 '--quiet'
+same 'nothing is said' "$err" ''
+rm odd.jsonl odd.out.jsonl quiet.jsonl
+
 # ---- --fresh starts over
 "$skein" run long.jsonl -m null -o fresh.jsonl --backend-options "$slow" \
     --tokens-per-step 512 2>/dev/null &
