@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/weights_random.h"
@@ -26,6 +27,10 @@ struct fill {
 /* Elements first..first+n-1 to `to`. Writing `to` is all it costs. */
 cudaError_t kernel_fill(const struct fill *f, enum fill_type type,
                         uint64_t first, int64_t n, void *to, cudaStream_t s);
+
+/* bytes of `from` to `to`, both 16-byte aligned, bytes a multiple of 16. */
+cudaError_t kernel_copy(size_t bytes, const void *from, void *to,
+                        cudaStream_t s);
 
 /* Fused multiply-adds alone, FMA_FLOPS of them counted as 2 flops each, on
  * every multiprocessor: what recurrence and norms cannot beat. `out` [1].

@@ -32,7 +32,9 @@ struct library_product {
 int library_time(struct library *l, const struct library_product *p,
                  double *seconds, struct err *err);
 
-/* Bytes read and written per second by a device-to-device copy. */
+/* Bytes read and written per second by the faster of two copies within the
+ * device: the driver's and a kernel.
+ */
 int library_copy_rate(struct library *l, double *rate, struct err *err);
 
 #endif /* BENCH_LIBRARY_H */
