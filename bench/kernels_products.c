@@ -7,12 +7,13 @@
 #include <string.h>
 
 #include "bench/lab.h"
+#include "bench/products.h"
 #include "common/buf.h"
 #include "cuda/gemm.h"
+#include "cuda/head.h"
 #include "model/tensor.h"
 
 #define WEIGHT_BYTES ((size_t)256 << 20) /* more than any cache */
-#define ROWS_MAX 16384
 
 struct job {
     struct lab *l;
@@ -115,46 +116,70 @@ static void check(struct lab *l, struct gemm *g, int rows, int n, int k)
 
 /* ---- times ----------------------------------------------------------------- */
 
-static void measure(struct lab *l, struct gemm *g, const char *name, int rows,
-                    int n, int k)
+/* Seconds of one product: the engine's, and the library's best. */
+struct times {
+    double ours, library;
+};
+
+static struct times measure(struct lab *l, struct gemm *g,
+                            const struct product *p, int rows)
 {
+    const int n = (int)p->n, k = (int)p->k;
     const struct library_product product = {
         .type = l->type, .rows = rows, .n = n, .k = k, .split_k = true};
     const double weights = (double)n * k * (double)narrow_size(l->type);
     const double flops = 2.0 * rows * n * k;
     struct job j = make(l, g, rows, n, k, true);
-    double seconds = lab_time(l, run, &j), free_plan;
+    struct times t = {.ours = lab_time(l, run, &j)};
     struct err err = {0};
     char shape[32];
 
     lab_release(l);
-    if (library_time(l->library, &product, &free_plan, &err) < 0)
-        free_plan = NAN;
+    if (library_time(l->library, &product, &t.library, &err) < 0)
+        t.library = NAN;
     snprintf(shape, sizeof shape, "%dx%dx%d", rows, n, k);
     if (rows <= 256)
-        lab_report(l, name, shape, seconds, free_plan, weights / seconds * 1e-9,
-                   "GB/s of weights");
+        lab_report(l, p->name, shape, t.ours, t.library,
+                   weights / t.ours * 1e-9, "GB/s of weights");
     else
-        lab_report(l, name, shape, seconds, free_plan, flops / seconds * 1e-12,
+        lab_report(l, p->name, shape, t.ours, t.library, flops / t.ours * 1e-12,
                    "Tflop/s");
+    return t;
+}
+
+/* All products of the model for `rows` rows; equal ones are timed once. */
+static void measure_model(struct lab *l, struct gemm *g, int rows)
+{
+    struct product p[PRODUCTS_MAX];
+    struct times t[PRODUCTS_MAX], sum = {0};
+    const size_t n = products_of(l->shape, p);
+    char shape[32];
+
+    for (size_t i = 0; i < n; i++) {
+        const bool head = i + 1 == n;
+        const size_t pieces = head ? p[i].n / HEAD_COLS : 1;
+        size_t same = 0;
+
+        p[i].n /= pieces;
+        while (same < i && (p[same].n != p[i].n || p[same].k != p[i].k))
+            same++;
+        if (same == i) {
+            admit(g, (int)p[i].n, (int)p[i].k, rows);
+            t[i] = measure(l, g, &p[i], rows);
+        } else {
+            t[i] = t[same];
+        }
+        sum.ours += t[i].ours * (double)(p[i].times * pieces);
+        sum.library += t[i].library * (double)(p[i].times * pieces);
+    }
+    snprintf(shape, sizeof shape, "%d rows", rows);
+    lab_report(l, "all products", shape, sum.ours, sum.library,
+               100 * (sum.ours / sum.library - 1), "% for invariance");
 }
 
 void kernels_products(struct lab *l)
 {
-    static const int rows[] = {1, 16, 64, 128, 256, 512, 1024, 4096, 16384};
-    const struct weights_shape *s = l->shape;
-    const int c = s->H * s->N;
-    const struct {
-        const char *name;
-        int n, k;
-    } shapes[] = {
-        {"C x C", c, c},
-        {"ffn up", s->F, c},
-        {"ffn down", c, s->F},
-        {"low rank in", s->rank_g, c},
-        {"low rank out", c, s->rank_g},
-        {"head", 8192, c},
-    };
+    static const int rows[] = {1, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384};
     struct err err = {0};
     struct gemm *g = gemm_create(l->type, l->stream, &err);
 
@@ -164,10 +189,7 @@ void kernels_products(struct lab *l)
     }
     check(l, g, 33, 96, 208);
     check(l, g, 7, 64, 1024);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        admit(g, shapes[i].n, shapes[i].k, ROWS_MAX);
-        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-            measure(l, g, shapes[i].name, rows[r], shapes[i].n, shapes[i].k);
-    }
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+        measure_model(l, g, rows[r]);
     gemm_destroy(g);
 }

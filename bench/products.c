@@ -1,40 +1,41 @@
 #include "bench/products.h"
 
-#include <stdbool.h>
+#include <string.h>
+
+size_t products_of(const struct weights_shape *s, struct product *p)
+{
+    const size_t c = (size_t)s->H * (size_t)s->N, f = (size_t)s->F;
+    const size_t w = (size_t)s->rank_w, a = (size_t)s->rank_a;
+    const size_t v = (size_t)s->rank_v, g = (size_t)s->rank_g;
+    const size_t layers = (size_t)s->L, later = layers - 1;
+    const struct product all[PRODUCTS_MAX] = {
+        {"receptance", c, c, layers}, {"key", c, c, layers},
+        {"value", c, c, layers},      {"output", c, c, layers},
+        {"w1", w, c, layers},         {"w2", c, w, layers},
+        {"a1", a, c, layers},         {"a2", c, a, layers},
+        {"v1", v, c, later},          {"v2", c, v, later},
+        {"g1", g, c, layers},         {"g2", c, g, layers},
+        {"ffn.key", f, c, layers},    {"ffn.value", c, f, layers},
+        {"head", (size_t)s->V, c, 1},
+    };
+
+    memcpy(p, all, sizeof all);
+    return PRODUCTS_MAX;
+}
 
 size_t products_list(const struct weights *w, struct product *p)
 {
-    const struct weights_layer *l = &w->layer[w->L - 1];
-    const struct {
-        const char *name;
-        const struct weight *weight;
-    } matrix[] = {
-        {"receptance", &l->receptance},
-        {"key", &l->key},
-        {"value", &l->value},
-        {"output", &l->output},
-        {"w1", &l->w1},
-        {"w2", &l->w2},
-        {"a1", &l->a1},
-        {"a2", &l->a2},
-        {"v1", &l->v1},
-        {"v2", &l->v2},
-        {"g1", &l->g1},
-        {"g2", &l->g2},
-        {"ffn.key", &l->ffn_key},
-        {"ffn.value", &l->ffn_value},
-    };
-    size_t n = 0, layers = (size_t)w->L;
+    const struct weights_shape s = {.L = w->L,
+                                    .H = w->H,
+                                    .N = w->N,
+                                    .F = w->F,
+                                    .V = w->V,
+                                    .rank_w = w->rank_w,
+                                    .rank_a = w->rank_a,
+                                    .rank_v = w->rank_v,
+                                    .rank_g = w->rank_g};
 
-    for (size_t i = 0; i < sizeof matrix / sizeof *matrix; i++) {
-        const struct weight *m = matrix[i].weight;
-        bool later = m == &l->v1 || m == &l->v2;
-
-        p[n++] = (struct product){matrix[i].name, (size_t)m->rows,
-                                  (size_t)m->cols, layers - later};
-    }
-    p[n++] = (struct product){"head", (size_t)w->V, (size_t)w->C, 1};
-    return n;
+    return products_of(&s, p);
 }
 
 double products_flops(const struct product *p, size_t n)
