@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/draw.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -181,6 +183,60 @@ cudaError_t kernel_score(const struct score *a, cudaStream_t s);
 cudaError_t kernel_score_join(int rows, int n_part,
                               const struct score_part *part,
                               struct score_result *out, cudaStream_t s);
+
+/* ---- sample.cu ---- */
+
+/* One draw. The rules: model/sampler.h; every field is of struct sample_row or
+ * follows from it.
+ */
+struct draw_row {
+    int32_t row;     /* of the score parts and results; -1: nothing to draw */
+    int32_t whole;   /* row of the logits; -1: the largest is drawn */
+    int32_t slot;    /* whose last token it becomes */
+    int32_t history; /* of the slot, to count the token; -1: none */
+    bool penalized;  /* penalties or a bias apply: whole >= 0 */
+    int32_t top_k;   /* 0: off */
+    float scale;     /* draw_scale(); 0: the largest */
+    float top_p, min_p;
+    struct draw_penalty penalty;
+    uint64_t random; /* philox_bits() */
+};
+
+struct draw_bias {
+    int32_t n;
+    struct logit_bias at[BACKEND_BIAS_MAX];
+};
+
+/* The k most likely tokens of a scored row. */
+struct top_row {
+    int32_t row, whole; /* as above; -1: nothing */
+    int32_t k;          /* 1..BACKEND_TOPK_MAX */
+};
+
+struct sampling {
+    int vocab, ld, n_part;
+    const float *logits;              /* [..][ld] whole rows */
+    const struct score_part *part;    /* [..][n_part] */
+    const struct score_result *score; /* [..] */
+    uint32_t *seen;                   /* [histories][V] */
+    const struct draw_bias *bias;     /* [histories] */
+};
+
+/* Sampled tokens go to out[i], to last[slot], and into the slot's history. */
+cudaError_t kernel_draw(const struct sampling *a, int n,
+                        const struct draw_row *how, int32_t *last,
+                        struct sample_out *out, cudaStream_t s);
+
+/* id and logprob [n][BACKEND_TOPK_MAX], as struct step has them. */
+cudaError_t kernel_top(const struct sampling *a, int n,
+                       const struct top_row *top, int32_t *id, float *logprob,
+                       cudaStream_t s);
+
+/* Into seen[V] of a history: flag (DRAW_IN_PROMPT, DRAW_HAS_BIAS) for each of
+ * token[n], or with flag 0 once more generated.
+ */
+cudaError_t kernel_remember(int n, const int32_t *token, uint32_t flag,
+                            uint32_t *seen, cudaStream_t s);
 
 /* ---- product.cu ---- */
 
