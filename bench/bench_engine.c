@@ -149,14 +149,18 @@ static double bound_of_decode(const struct bench *b, int32_t sequences)
 
 static void report_bounds(const struct bench *b, double load_seconds)
 {
+    struct cudaDeviceProp card;
     const struct bounds *d = &b->bounds;
     const double size = (double)narrow_size(type_of(b->o.compute));
     const double flops = 2 * d->weight_bytes / size;
 
+    if (cudaGetDeviceProperties(&card, (int)b->o.device) != cudaSuccess)
+        snprintf(card.name, sizeof card.name, "?");
     printf("{\"bench\":\"engine\",\"model\":\"%s\",\"compute\":\"%s\","
-           "\"case\":\"floor\",\"tok_s\":%.0f,\"tok_s_without_head\":%.0f,"
+           "\"case\":\"floor\",\"card\":\"%s\",\"tok_s\":%.0f,\"tok_s_without_"
+           "head\":%.0f,"
            "\"tflop_s\":%.0f,\"copy_gb_s\":%.0f,\"load_s\":%.1f}\n",
-           b->name, b->backend->compute, 1 / (d->layers + d->head),
+           b->name, b->backend->compute, card.name, 1 / (d->layers + d->head),
            1 / d->layers, flops / (d->layers + d->head) * 1e-12,
            d->copy_rate * 1e-9, load_seconds);
     fflush(stdout);
