@@ -260,7 +260,7 @@ static uint64_t slowest_step_us(const struct ranks *r)
 /* The rank that has been still for longest, by a margin; or RANKS_NOBODY: those
  * who wait for a hanging peer come to rest, too, but later.
  */
-static size_t first_stuck(const struct ranks *r)
+static size_t longest_still(const struct ranks *r)
 {
     size_t first = 0;
 
@@ -274,6 +274,21 @@ static size_t first_stuck(const struct ranks *r)
             return RANKS_NOBODY;
     }
     return first;
+}
+
+/* Who hangs? In a gather rank 0 waits for all others and they for none. */
+static size_t find_stuck(const struct ranks *r)
+{
+    size_t late = 0;
+
+    for (size_t i = 1; i < r->n && r->ticking; i++) {
+        if (ranks_get(&r->child[i].seg->progress.ticks) == r->tick)
+            continue;
+        if (late > 0)
+            return longest_still(r);
+        late = i;
+    }
+    return r->ticking ? late : longest_still(r);
 }
 
 void ranks_check_hung(struct ranks *r, int64_t now_ms)
@@ -299,7 +314,7 @@ void ranks_check_hung(struct ranks *r, int64_t now_ms)
                 "rank %zu (%s) made no progress for %" PRId64 " ms", i,
                 ranks_engine(r, i), now_ms - c->seen_ms);
         accuse_stuck(r, now_ms - patience / 2);
-        ranks_fall(r, first_stuck(r), now_ms, &why);
+        ranks_fall(r, find_stuck(r), now_ms, &why);
         return;
     }
 }
