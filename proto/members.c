@@ -1,9 +1,15 @@
 #include "proto/members.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/conf.h"
+
+#define PENALTY_MAX 2.0 /* OpenAI's limits */
+#define BIAS_MAX 100.0
+#define REPETITION_MAX 100.0
 
 /* It is an error, or a warning of the record. */
 static int object_to(struct members *m)
@@ -251,4 +257,76 @@ int members_stops(struct members *m, int key, struct record *r)
             return -1;
     }
     return 0;
+}
+
+/* The token that a member of logit_bias is named after, or -1. */
+static int64_t token_named(const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+
+    if (digits == 0 || digits > 10 || name[digits] != '\0'
+        || (name[0] == '0' && digits > 1))
+        return -1;
+    return strtoll(name, NULL, 10);
+}
+
+static int by_token(const void *a, const void *b)
+{
+    const struct record_bias *x = a, *y = b;
+
+    return (x->token > y->token) - (x->token < y->token);
+}
+
+static int read_bias(struct members *m, int key, struct record *r)
+{
+    const struct json_value *v = m->value[key];
+
+    if (v == NULL)
+        return 0;
+    if (v->is != JSON_IS_OBJECT)
+        return members_fail_type(m, key, -1, "an object", v);
+    if (v->n > RECORD_BIAS_MAX)
+        return record_error_set(m->e, "too_large", m->name[key],
+                                "\"%s\" has %zu tokens, at most %u are allowed",
+                                m->name[key], v->n, RECORD_BIAS_MAX);
+    r->bias = xcalloc(v->n, sizeof *r->bias);
+    for (v = v->first; v != NULL; v = v->next) {
+        int64_t token = token_named(v->name);
+
+        if (token < 0 || token > INT32_MAX)
+            return record_error_set(m->e, "invalid_value", m->name[key],
+                                    "\"%s\": \"%.32s\" is not a token id",
+                                    m->name[key], v->name);
+        if (v->is != JSON_IS_INTEGER && v->is != JSON_IS_REAL)
+            return record_error_set(m->e, "wrong_type", m->name[key],
+                                    "\"%s\": the bias of token %lld must be a"
+                                    " number, not %s",
+                                    m->name[key], (long long)token,
+                                    json_is_name(v->is));
+        if (!(fabs(v->number) <= BIAS_MAX))
+            return record_error_set(m->e, "invalid_value", m->name[key],
+                                    "\"%s\": the bias of token %lld is %g,"
+                                    " allowed %g to %g",
+                                    m->name[key], (long long)token, v->number,
+                                    -BIAS_MAX, BIAS_MAX);
+        r->bias[r->n_bias++] = (struct record_bias){(int32_t)token, v->number};
+    }
+    qsort(r->bias, r->n_bias, sizeof *r->bias, by_token);
+    return 0;
+}
+
+int members_penalties(struct members *m, int first, struct record *r)
+{
+    if (members_real(m, first, 0, false, 1, &r->min_p) < 0
+        || members_real(m, first + 1, -PENALTY_MAX, false, PENALTY_MAX,
+                        &r->presence_penalty)
+               < 0
+        || members_real(m, first + 2, -PENALTY_MAX, false, PENALTY_MAX,
+                        &r->frequency_penalty)
+               < 0
+        || members_real(m, first + 3, 0, true, REPETITION_MAX,
+                        &r->repetition_penalty)
+               < 0)
+        return -1;
+    return read_bias(m, first + 4, r);
 }

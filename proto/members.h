@@ -66,6 +66,11 @@ int members_either(struct members *m, int key, long nth,
  */
 int members_stops(struct members *m, int key, struct record *r);
 
+/* min_p, presence_penalty, frequency_penalty, repetition_penalty, logit_bias:
+ * the five keys from `first` on, in this order.
+ */
+int members_penalties(struct members *m, int first, struct record *r);
+
 /* A copy with '\0' behind. */
 char *members_copy(const struct json_value *string);
 

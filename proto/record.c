@@ -85,6 +85,7 @@ struct record *record_parse(const struct record_job *job, const char *line,
     r->gold = -1;
     r->n = 1;
     r->top_p = 1;
+    r->repetition_penalty = 1;
     status = read_line(job, line, len, r, e);
     if (r->form == RECORD_OPENAI || status < 0)
         make_tag(job, line, len, r);
@@ -125,6 +126,7 @@ void record_clear(struct record *r)
     texts_free(r->target, r->n_target);
     texts_free(r->prompt, r->n_prompt);
     texts_free(r->stop, r->n_stop);
+    free(r->bias);
     for (size_t i = 0; i < r->n_message; i++)
         text_free(&r->message[i].content);
     free(r->message);

@@ -38,7 +38,8 @@
 #define RECORD_SAMPLES_MAX 2048u
 /* Tokens that one line may ask for, over all its choices. */
 #define RECORD_GENERATED_MAX (4u << 20)
-#define RECORD_TOP_MAX 20 /* top_logprobs */
+#define RECORD_TOP_MAX 20     /* top_logprobs */
+#define RECORD_BIAS_MAX 1024u /* tokens in logit_bias */
 #define RECORD_TAG_BYTES 16
 
 enum record_kind {
@@ -67,6 +68,11 @@ struct record_text {
     size_t len;
     int32_t *id; /* [n] each >= 0 */
     size_t n;
+};
+
+struct record_bias {
+    int32_t token; /* >= 0 */
+    double bias;
 };
 
 struct record_message {
@@ -112,6 +118,12 @@ struct record {
     double temperature;
     double top_p;
     int32_t top_k;
+    double min_p;
+    double presence_penalty;
+    double frequency_penalty;
+    double repetition_penalty;
+    struct record_bias *bias; /* [n_bias], tokens ascending */
+    size_t n_bias;
     bool has_seed;
     uint64_t seed;
     struct record_text *stop; /* [n_stop], text */

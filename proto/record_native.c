@@ -28,6 +28,11 @@ enum key {
     KEY_TEMPERATURE,
     KEY_TOP_P,
     KEY_TOP_K,
+    KEY_MIN_P, /* to KEY_LOGIT_BIAS: members_penalties() */
+    KEY_PRESENCE_PENALTY,
+    KEY_FREQUENCY_PENALTY,
+    KEY_REPETITION_PENALTY,
+    KEY_LOGIT_BIAS,
     KEY_SEED,
     KEY_STOP,
     KEY_TOKEN_LOGPROBS,
@@ -37,11 +42,33 @@ enum key {
 };
 
 static const char *const key_names[N_KEYS + 1] = {
-    "id",       "context",     "context_ids", "target",         "target_ids",
-    "choices",  "choices_ids", "gold",        "text",           "text_ids",
-    "prompt",   "prompt_ids",  "max_tokens",  "temperature",    "top_p",
-    "top_k",    "seed",        "stop",        "token_logprobs", "top_logprobs",
-    "metadata", NULL,
+    "id",
+    "context",
+    "context_ids",
+    "target",
+    "target_ids",
+    "choices",
+    "choices_ids",
+    "gold",
+    "text",
+    "text_ids",
+    "prompt",
+    "prompt_ids",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "logit_bias",
+    "seed",
+    "stop",
+    "token_logprobs",
+    "top_logprobs",
+    "metadata",
+    NULL,
 };
 
 static const unsigned key_kinds[N_KEYS] = {
@@ -61,6 +88,11 @@ static const unsigned key_kinds[N_KEYS] = {
     [KEY_TEMPERATURE] = BIT(RECORD_GENERATE),
     [KEY_TOP_P] = BIT(RECORD_GENERATE),
     [KEY_TOP_K] = BIT(RECORD_GENERATE),
+    [KEY_MIN_P] = BIT(RECORD_GENERATE),
+    [KEY_PRESENCE_PENALTY] = BIT(RECORD_GENERATE),
+    [KEY_FREQUENCY_PENALTY] = BIT(RECORD_GENERATE),
+    [KEY_REPETITION_PENALTY] = BIT(RECORD_GENERATE),
+    [KEY_LOGIT_BIAS] = BIT(RECORD_GENERATE),
     [KEY_SEED] = BIT(RECORD_GENERATE),
     [KEY_STOP] = BIT(RECORD_GENERATE),
     [KEY_TOKEN_LOGPROBS] = EVERY,
@@ -197,6 +229,7 @@ static int read_generate(struct members *m, struct record *r)
                < 0
         || members_real(m, KEY_TOP_P, 0, true, 1.0, &r->top_p) < 0
         || members_int(m, KEY_TOP_K, 0, INT32_MAX, &top_k) < 0
+        || members_penalties(m, KEY_MIN_P, r) < 0
         || members_int(m, KEY_SEED, 0, INT64_MAX, &seed) < 0)
         return -1;
     r->max_tokens = (int32_t)max_tokens;

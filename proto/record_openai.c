@@ -62,6 +62,11 @@ static const char *const urls[] = {
     X(TEMPERATURE, "temperature", GENERATED)                    \
     X(TOP_P, "top_p", GENERATED)                                \
     X(TOP_K, "top_k", GENERATED)                                \
+    X(MIN_P, "min_p", GENERATED)                                \
+    X(PRESENCE_PENALTY, "presence_penalty", GENERATED)          \
+    X(FREQUENCY_PENALTY, "frequency_penalty", GENERATED)        \
+    X(REPETITION_PENALTY, "repetition_penalty", GENERATED)      \
+    X(LOGIT_BIAS, "logit_bias", GENERATED)                      \
     X(N, "n", GENERATED)                                        \
     X(BEST_OF, "best_of", COMPLETIONS)                          \
     X(SEED, "seed", GENERATED)                                  \
@@ -99,11 +104,6 @@ enum parameter {
     X("stream", 0)                        \
     X("stream_options", 0)                \
     X("suffix", 0)                        \
-    X("presence_penalty", 0)              \
-    X("frequency_penalty", 0)             \
-    X("repetition_penalty", 1)            \
-    X("min_p", 0)                         \
-    X("logit_bias", 0)                    \
     X("stop_token_ids", 0)                \
     X("include_stop_str_in_output", 0)    \
     X("ignore_eos", 0)                    \
@@ -431,6 +431,7 @@ static int read_sampling(struct members *m, struct record *r)
             < 0
         || members_real(m, P_TOP_P, 0, false, 1.0, &r->top_p) < 0
         || members_int(m, P_TOP_K, -1, INT32_MAX, &top_k) < 0
+        || members_penalties(m, P_MIN_P, r) < 0
         || members_int(m, P_SEED, INT64_MIN, INT64_MAX, &seed) < 0
         || read_n(m, r) < 0 || read_response_format(m) < 0)
         return -1;

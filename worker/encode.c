@@ -211,6 +211,27 @@ static float to_float(double x)
     return x > 0 && x < (double)FLT_MIN ? FLT_MIN : (float)x;
 }
 
+_Static_assert(RECORD_BIAS_MAX <= BACKEND_BIAS_MAX, "a bias must fit");
+
+static int add_bias(const struct encode_rules *rules, const struct record *r,
+                    struct encode_scratch *s, struct work_head *head,
+                    struct record_error *why)
+{
+    for (size_t i = 0; i < r->n_bias; i++) {
+        const struct record_bias *b = &r->bias[i];
+        const struct logit_bias to = {b->token, (float)b->bias};
+
+        if (b->token >= rules->vocab)
+            return record_error_set(why, "token_out_of_range", "logit_bias",
+                                    "token %" PRId32
+                                    "; the model has tokens 0 to %" PRId32,
+                                    b->token, rules->vocab - 1);
+        buf_add(&s->bias, &to, sizeof to);
+    }
+    head->n_bias = (uint32_t)r->n_bias;
+    return 0;
+}
+
 static void add_stop(const char *text, size_t len, struct encode_scratch *s,
                      struct work_head *head)
 {
@@ -273,8 +294,14 @@ static int encode_generated(const struct encode_rules *rules,
     head->temperature = to_float(r->temperature);
     head->top_p = to_float(r->top_p);
     head->top_k = r->top_k;
+    head->min_p = to_float(r->min_p);
+    head->presence_penalty = (float)r->presence_penalty;
+    head->frequency_penalty = (float)r->frequency_penalty;
+    head->repetition_penalty = to_float(r->repetition_penalty);
     head->key = record_stream_key(r, rules->job_seed);
     head->scored = r->echo && r->token_logprobs;
+    if (add_bias(rules, r, s, head, why) < 0)
+        return -1;
     if (r->n_message > 0)
         return encode_chat(rules, r, s, head, why);
     if (r->n_prompt > 1 || head->scored || head->max_tokens == 0)
@@ -287,6 +314,7 @@ void encode_scratch_free(struct encode_scratch *s)
     ids_free(&s->context);
     ids_free(&s->token);
     buf_free(&s->stop);
+    buf_free(&s->bias);
 }
 
 static int check_size(const struct work_head *head,
@@ -316,6 +344,7 @@ int encode_record(const struct encode_rules *rules, const struct record *r,
     *e = (struct encoded){0};
     ids_clear(&s->token);
     buf_clear(&s->stop);
+    buf_clear(&s->bias);
     head.detail = r->token_logprobs;
     head.top_logprobs = (uint32_t)r->top_logprobs;
     if (head.top_logprobs > (uint32_t)rules->vocab)
@@ -335,6 +364,8 @@ int encode_record(const struct encode_rules *rules, const struct record *r,
     head.cost = e->cost;
     if (check_size(&head, s, e, why) < 0)
         return -1;
-    work_write(out, &head, s->len, s->token.id, s->stop.data);
+    work_write(out, &head, s->len, s->token.id,
+               (const struct logit_bias *)(const void *)s->bias.data,
+               s->stop.data);
     return 0;
 }

@@ -46,6 +46,7 @@ struct encoded {
 struct encode_scratch {
     struct ids context, token;
     int32_t len[RECORD_SAMPLES_MAX]; /* of the branches */
+    struct buf bias;                 /* struct logit_bias */
     struct buf stop;
 };
 

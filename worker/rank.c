@@ -352,6 +352,31 @@ static void start_seq(struct run *run, const int32_t *token, int32_t n,
         seq_score(&run->seq, token, n, n_unscored);
 }
 
+/* What the run's draws go by, when they go by what came before: the prefix and
+ * token[n], its own, are the prompt.
+ */
+static int remember(struct rank *r, const struct run *run, const int32_t *token,
+                    int32_t n, struct err *err)
+{
+    const struct work *w = &run->task->work;
+    const size_t prefix = w->head.n_prefix;
+    struct history h = {.n_prompt = (int32_t)prefix + n,
+                        .bias = w->bias,
+                        .n_bias = (int32_t)w->head.n_bias};
+    int32_t *prompt;
+    int rc;
+
+    if (!task_remembers(run->task))
+        return 0;
+    prompt = xcalloc((size_t)h.n_prompt, sizeof *prompt);
+    memcpy(prompt, w->token, prefix * sizeof *prompt);
+    memcpy(prompt + prefix, token, (size_t)n * sizeof *prompt);
+    h.prompt = prompt;
+    rc = backend_remember(r->backend, run->slot, &h, err);
+    free(prompt);
+    return rc;
+}
+
 /* The only branch of a record, with its prefix, in one slot. */
 static int start_single(struct rank *r, struct task *t, struct err *err)
 {
@@ -366,7 +391,9 @@ static int start_single(struct rank *r, struct task *t, struct err *err)
     task_next_branch(t, &token, &branch_n);
     run = start_run(r, t, 0, take_slot(r));
     start_seq(run, t->work.token, n, n - branch_n + 1);
-    return backend_reset(r->backend, run->slot, err);
+    if (backend_reset(r->backend, run->slot, err) < 0)
+        return -1;
+    return remember(r, run, token, branch_n, err);
 }
 
 static int start_prefix(struct rank *r, struct task *t, struct err *err)
@@ -431,6 +458,16 @@ static int32_t fork_slot(struct rank *r, struct task *t, struct err *err)
     return rc < 0 ? -2 : slot;
 }
 
+static int start_branch(struct rank *r, struct task *t, uint32_t branch,
+                        int32_t slot, const int32_t *token, int32_t n,
+                        struct err *err)
+{
+    struct run *run = start_run(r, t, branch, slot);
+
+    start_seq(run, token, n, 1);
+    return remember(r, run, token, n, err);
+}
+
 /* Start branches of a task while there are slots for them. 1: all of them are
  * started and the task has left the queue (it may have ended); 0: not all; -1.
  */
@@ -454,8 +491,8 @@ static int fork_task(struct rank *r, struct task **at, struct err *err)
         branch = task_next_branch(t, &token, &n);
         if (trivial)
             end_branch(r, t);
-        else
-            start_seq(start_run(r, t, branch, slot), token, n, 1);
+        else if (start_branch(r, t, branch, slot, token, n, err) < 0)
+            return -1;
         if (last)
             return 1;
     }
@@ -517,6 +554,10 @@ static void plan_sample(struct flight *f, struct run *run, int32_t row)
         .key = h->key,
         .sample = run->branch,
         .position = (uint32_t)run->drawn++,
+        .min_p = h->min_p,
+        .presence_penalty = h->presence_penalty,
+        .frequency_penalty = h->frequency_penalty,
+        .repetition_penalty = h->repetition_penalty,
     };
     run->decoding = true;
 }

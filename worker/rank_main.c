@@ -62,6 +62,7 @@ static struct backend *open_backend(const struct segment_settings *set,
     const struct backend_limits limits = {
         .slots = set->slots,
         .tokens_per_step = set->tokens_per_step,
+        .histories = set->slots,
     };
     char options[sizeof set->options + sizeof set->engine + 16];
 

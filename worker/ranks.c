@@ -399,7 +399,7 @@ void ranks_cancel(struct ranks *r, uint32_t shard)
                                    .id = (uint64_t)shard << 32};
 
     for (size_t i = 0; i < r->n && r->state == RANKS_READY; i++)
-        work_write(&r->child[i].out, &head, NULL, NULL, NULL);
+        work_write(&r->child[i].out, &head, NULL, NULL, NULL, NULL);
 }
 
 void ranks_device(struct ranks *r, size_t i, int64_t now_ms,

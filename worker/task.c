@@ -32,13 +32,22 @@ static bool plausible(const struct work *w, const struct tokenizer *t)
     }
     return h->kind == WORK_RECORD && n <= INT32_MAX && h->n_branch >= 1
            && h->max_tokens >= 0 && h->top_logprobs <= BACKEND_TOPK_MAX
-           && h->n_stop <= DECODER_STOPS_MAX
+           && h->n_stop <= DECODER_STOPS_MAX && h->n_bias <= BACKEND_BIAS_MAX
            && (h->max_tokens == 0 || t != NULL);
 }
 
 bool task_generates(const struct task *t)
 {
     return t->work.head.max_tokens > 0;
+}
+
+bool task_remembers(const struct task *t)
+{
+    const struct work_head *h = &t->work.head;
+
+    return task_generates(t)
+           && (h->n_bias > 0 || h->presence_penalty != 0
+               || h->frequency_penalty != 0 || h->repetition_penalty != 1);
 }
 
 static bool make_branches(struct task *t)

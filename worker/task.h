@@ -60,6 +60,7 @@ struct task *task_create(const void *request, size_t len,
 void task_free(struct task *t);
 
 bool task_generates(const struct task *t);
+bool task_remembers(const struct task *t); /* draws go by what came before */
 
 /* Tokens that its first sequence has: the whole record when there is one branch,
  * else the prefix.

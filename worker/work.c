@@ -19,11 +19,13 @@ static size_t tokens_of(const struct work_head *head, const int32_t *branch_len)
 
 void work_write(struct buf *out, const struct work_head *head,
                 const int32_t *branch_len, const int32_t *token,
-                const char *stop)
+                const struct logit_bias *bias, const char *stop)
 {
     struct work_head h = *head;
     size_t n_token = tokens_of(head, branch_len);
-    size_t used = sizeof h + 4 * ((size_t)h.n_branch + n_token) + h.stop_bytes;
+    size_t biases = h.n_bias * sizeof *bias;
+    size_t used =
+        sizeof h + 4 * ((size_t)h.n_branch + n_token) + biases + h.stop_bytes;
     char *to = buf_reserve(out, round8(used));
 
     assert(round8(used) <= UINT32_MAX);
@@ -36,8 +38,11 @@ void work_write(struct buf *out, const struct work_head *head,
     to += 4 * (size_t)h.n_branch;
     if (n_token > 0)
         memcpy(to, token, 4 * n_token);
+    to += 4 * n_token;
+    if (biases > 0)
+        memcpy(to, bias, biases);
     if (h.stop_bytes > 0)
-        memcpy(to + 4 * n_token, stop, h.stop_bytes);
+        memcpy(to + biases, stop, h.stop_bytes);
     out->len += h.bytes;
 }
 
@@ -60,7 +65,7 @@ size_t work_size(const void *data, size_t len)
 int work_read(const void *data, size_t len, struct work *out)
 {
     const char *at = data;
-    size_t n_token, left;
+    size_t n_token, biases, left;
 
     if (len < sizeof out->head)
         return -1;
@@ -77,10 +82,16 @@ int work_read(const void *data, size_t len, struct work *out)
             return -1;
     }
     n_token = tokens_of(&out->head, out->branch_len);
-    if (left / 4 < n_token || left - 4 * n_token < out->head.stop_bytes)
+    if (left / 4 < n_token)
         return -1;
     out->token = (const int32_t *)(const void *)at;
-    out->stop = at + 4 * n_token;
+    left -= 4 * n_token;
+    at += 4 * n_token;
+    biases = out->head.n_bias * sizeof *out->bias;
+    if (left < biases || left - biases < out->head.stop_bytes)
+        return -1;
+    out->bias = (const struct logit_bias *)(const void *)at;
+    out->stop = at + biases;
     return 0;
 }
 

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "model/backend.h"
 #include "proto/record.h"
 
 enum work_kind {
@@ -50,20 +51,27 @@ struct work_head {
     uint16_t scored;       /* the branches are */
     uint16_t detail;       /* the answer tells every token scored or drawn, */
     uint32_t top_logprobs; /* each with so many likeliest ones */
+    float min_p;
+    float presence_penalty;
+    float frequency_penalty;
+    float repetition_penalty;
+    uint32_t n_bias;
+    uint32_t unused;
 };
 
 /* A request, taken apart; points into it. */
 struct work {
     struct work_head head;
-    const int32_t *branch_len; /* [n_branch] tokens */
-    const int32_t *token;      /* the prefix, then the branches */
-    const char *stop;          /* n_stop x { u32 length, bytes } */
+    const int32_t *branch_len;     /* [n_branch] tokens */
+    const int32_t *token;          /* the prefix, then the branches */
+    const struct logit_bias *bias; /* [n_bias], tokens ascending */
+    const char *stop;              /* n_stop x { u32 length, bytes } */
 };
 
 /* Append a request: `head` gives all but `bytes`. */
 void work_write(struct buf *out, const struct work_head *head,
                 const int32_t *branch_len, const int32_t *token,
-                const char *stop);
+                const struct logit_bias *bias, const char *stop);
 
 /* Size of the request at data[len], or 0 when it is not complete yet. */
 size_t work_size(const void *data, size_t len);

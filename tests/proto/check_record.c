@@ -229,6 +229,25 @@ static const struct bad {
     {"{\"prompt\":\"a\",\"top_p\":1.01}", "invalid_value", "top_p", NULL},
     {"{\"prompt\":\"a\",\"top_p\":-1}", "invalid_value", "top_p", NULL},
     {"{\"prompt\":\"a\",\"top_p\":\"x\"}", "wrong_type", "top_p", NULL},
+    {"{\"prompt\":\"a\",\"min_p\":1.5}", "invalid_value", "min_p", NULL},
+    {"{\"prompt\":\"a\",\"presence_penalty\":-2.1}", "invalid_value",
+     "presence_penalty", "-2 to 2"},
+    {"{\"prompt\":\"a\",\"frequency_penalty\":\"1\"}", "wrong_type",
+     "frequency_penalty", NULL},
+    {"{\"prompt\":\"a\",\"repetition_penalty\":0}", "invalid_value",
+     "repetition_penalty", "above 0"},
+    {"{\"prompt\":\"a\",\"logit_bias\":[]}", "wrong_type", "logit_bias", NULL},
+    {"{\"prompt\":\"a\",\"logit_bias\":{\"x\":1}}", "invalid_value",
+     "logit_bias", "\"x\" is not a token id"},
+    {"{\"prompt\":\"a\",\"logit_bias\":{\"05\":1}}", "invalid_value",
+     "logit_bias", NULL},
+    {"{\"prompt\":\"a\",\"logit_bias\":{\"2147483648\":1}}", "invalid_value",
+     "logit_bias", NULL},
+    {"{\"prompt\":\"a\",\"logit_bias\":{\"5\":101}}", "invalid_value",
+     "logit_bias", "token 5 is 101"},
+    {"{\"prompt\":\"a\",\"logit_bias\":{\"5\":true}}", "wrong_type",
+     "logit_bias", NULL},
+    {"{\"text\":\"a\",\"min_p\":0}", "unknown_key", "min_p", NULL},
     {"{\"prompt\":\"a\",\"top_k\":-1}", "invalid_value", "top_k", NULL},
     {"{\"prompt\":\"a\",\"top_k\":2147483648}", "invalid_value", "top_k", NULL},
     {"{\"prompt\":\"a\",\"top_k\":1.5}", "wrong_type", "top_k", NULL},
@@ -384,6 +403,9 @@ START_TEST(generate_defaults)
     ck_assert_double_eq(r->temperature, 0);
     ck_assert_double_eq(r->top_p, 1);
     ck_assert_int_eq(r->top_k, 0);
+    ck_assert(r->min_p == 0 && r->presence_penalty == 0
+              && r->frequency_penalty == 0 && r->repetition_penalty == 1);
+    ck_assert_uint_eq(r->n_bias, 0);
     ck_assert(!r->has_seed);
     ck_assert_uint_eq(r->n_stop, 0);
     record_free(r);
@@ -394,7 +416,10 @@ START_TEST(generate_everything)
 {
     struct record *r =
         good("{\"prompt_ids\":[],\"max_tokens\":1048576,\"temperature\":1,"
-             "\"top_p\":0.25,\"top_k\":2147483647,"
+             "\"top_p\":0.25,\"top_k\":2147483647,\"min_p\":0.5,"
+             "\"presence_penalty\":-2,\"frequency_penalty\":0.25,"
+             "\"repetition_penalty\":1.5,"
+             "\"logit_bias\":{\"10\":-100,\"9\":0.5,\"0\":7},"
              "\"seed\":9223372036854775807,\"stop\":[\"\\n\",\"END\"]}");
 
     ck_assert(r->prompt->is_ids);
@@ -403,6 +428,13 @@ START_TEST(generate_everything)
     ck_assert_double_eq(r->temperature, 1);
     ck_assert_double_eq(r->top_p, 0.25);
     ck_assert_int_eq(r->top_k, 2147483647);
+    ck_assert_double_eq(r->min_p, 0.5);
+    ck_assert_double_eq(r->presence_penalty, -2);
+    ck_assert_double_eq(r->frequency_penalty, 0.25);
+    ck_assert_double_eq(r->repetition_penalty, 1.5);
+    ck_assert_uint_eq(r->n_bias, 3);
+    ck_assert(r->bias[0].token == 0 && r->bias[0].bias == 7);
+    ck_assert(r->bias[1].token == 9 && r->bias[2].token == 10);
     ck_assert(r->has_seed);
     ck_assert_uint_eq(r->seed, 9223372036854775807u);
     ck_assert_uint_eq(r->n_stop, 2);

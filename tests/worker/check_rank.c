@@ -28,8 +28,8 @@ static uint32_t next(uint32_t *x)
 static struct backend *open_with(const struct backend_ops *o, int32_t slots,
                                  int32_t rows)
 {
-    const struct backend_limits limits = {.slots = slots,
-                                          .tokens_per_step = rows};
+    const struct backend_limits limits = {
+        .slots = slots, .tokens_per_step = rows, .histories = slots};
     struct err err = {0};
     struct backend *b = backend_create(o, weights, &limits, options, &err);
 
@@ -83,6 +83,7 @@ struct sample {
     struct work_head head;
     int32_t len[6];
     int32_t token[PIECES_MAX];
+    struct logit_bias bias[2];
     const char *stop;
 };
 
@@ -102,6 +103,15 @@ static void make_generation(struct sample *s, uint32_t i, uint32_t *x)
     s->head.scored = i % 3 == 0;
     if (s->head.scored)
         s->head.n_prefix = 0;
+    if (i % 4 >= 2)
+        return;
+    s->head.min_p = 0.01f;
+    s->head.frequency_penalty = 0.5f;
+    s->head.presence_penalty = -0.25f;
+    s->head.repetition_penalty = i % 4 == 0 ? 1.3f : 1.0f;
+    s->head.n_bias = i % 2 * 2;
+    s->bias[0] = (struct logit_bias){3, 1.5f};
+    s->bias[1] = (struct logit_bias){5, -1.5f};
 }
 
 static void make_sample(struct sample *s, uint32_t i)
@@ -116,6 +126,7 @@ static void make_sample(struct sample *s, uint32_t i)
     s->head.n_prefix = next(&x) % (i % 7 == 0 ? 120 : 20);
     s->head.n_branch = i % 5 == 1 ? 1 + next(&x) % 6 : 1;
     s->head.top_p = 1.0f;
+    s->head.repetition_penalty = 1.0f;
     s->head.detail = i % 5 >= 2 && i % 4 < 3;
     s->head.top_logprobs = s->head.detail ? i % 4 * 2 : 0;
     s->stop = "\x02\0\0\0q\n";
@@ -150,11 +161,16 @@ static int32_t feed_one(struct backend *b, const struct sample *s,
     const struct piece piece = {.slot = 0, .n = 1, .token = &token};
     const struct score_row score = {.target = target >= 0 ? target : 0,
                                     .topk = k};
-    const struct sample_row row = {.temperature = s->head.temperature,
-                                   .top_p = 1.0f,
-                                   .key = s->head.key,
-                                   .sample = branch,
-                                   .position = (uint32_t)position};
+    const struct sample_row row = {
+        .temperature = s->head.temperature,
+        .top_p = 1.0f,
+        .key = s->head.key,
+        .sample = branch,
+        .position = (uint32_t)position,
+        .min_p = s->head.min_p,
+        .presence_penalty = s->head.presence_penalty,
+        .frequency_penalty = s->head.frequency_penalty,
+        .repetition_penalty = s->head.repetition_penalty};
     int32_t topk_id[BACKEND_TOPK_MAX];
     float topk_logprob[BACKEND_TOPK_MAX];
     struct sample_out drawn;
@@ -214,6 +230,18 @@ static void plain_generate(struct backend *b, const struct sample *s,
     out->branch.finish = ANSWER_STOP;
 }
 
+static void remember(struct backend *b, const struct sample *s,
+                     const int32_t *branch, int32_t n)
+{
+    int32_t prompt[PIECES_MAX];
+    const struct history h = {prompt,  (int32_t)s->head.n_prefix + n, NULL, 0,
+                              s->bias, (int32_t)s->head.n_bias};
+
+    memcpy(prompt, s->token, 4 * (size_t)s->head.n_prefix);
+    memcpy(prompt + s->head.n_prefix, branch, 4 * (size_t)n);
+    ck_assert_int_eq(backend_remember(b, 0, &h, NULL), 0);
+}
+
 static void plain_branch(struct backend *b, const struct sample *s, uint32_t i,
                          struct plain *out)
 {
@@ -225,6 +253,8 @@ static void plain_branch(struct backend *b, const struct sample *s, uint32_t i,
     for (uint32_t k = 0; k < i; k++)
         branch += s->len[k];
     backend_reset(b, 0, NULL);
+    if (s->head.frequency_penalty != 0)
+        remember(b, s, branch, s->len[i]);
     for (uint32_t k = 0; k < s->head.n_prefix; k++)
         feed_one(b, s, i, s->token[k], -1, -1, out);
     for (int32_t k = 0; k + 1 < s->len[i]; k++)
@@ -278,7 +308,7 @@ static void add(struct rank *r, const struct sample *s)
     struct buf request = BUF_INIT;
     struct err err = {0};
 
-    work_write(&request, &s->head, s->len, s->token, s->stop);
+    work_write(&request, &s->head, s->len, s->token, s->bias, s->stop);
     ck_assert_msg(rank_add(r, request.data, request.len, &err) == 0, "%s",
                   err.text);
     buf_free(&request);
@@ -407,7 +437,7 @@ START_TEST(cancelled_at_any_moment)
         ck_assert(turn(r, depth));
     ck_assert_int_eq(rank_unwaited(r), turns > 0 ? depth - 1 : 0);
     ok = count_status(r, ANSWER_OK);
-    work_write(&request, &cancel, NULL, NULL, NULL);
+    work_write(&request, &cancel, NULL, NULL, NULL, NULL);
     ck_assert_int_eq(rank_add(r, request.data, request.len, NULL), 0);
     cancelled = count_status(r, ANSWER_CANCELLED);
     ck_assert_int_eq(ok + cancelled, RECORDS);
@@ -594,7 +624,7 @@ START_TEST(malformed_requests)
     struct err err = {0};
 
     make_sample(&s, 1);
-    work_write(&request, &s.head, s.len, s.token, s.stop);
+    work_write(&request, &s.head, s.len, s.token, s.bias, s.stop);
     ck_assert_int_lt(rank_add(r, request.data, request.len - 8, &err), 0);
     ck_assert_int_eq(err.code, ERR_INTERNAL);
     ((struct work_head *)(void *)request.data)->n_prefix = 1u << 30;
