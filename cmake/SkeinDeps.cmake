@@ -6,7 +6,7 @@ foreach(dep
         zmq:libzmq>=4.3 protobufc:libprotobuf-c>=1.4 yaml:yaml-0.1
         sqlite:sqlite3>=3.40 jansson:jansson>=2.14 zstd:libzstd zlib:zlib
         sodium:libsodium xxhash:libxxhash pcre2:libpcre2-8 utf8proc:libutf8proc
-        systemd:libsystemd)
+        systemd:libsystemd microhttpd:libmicrohttpd>=0.9.75)
     string(REGEX MATCH "^([^:]+):(.*)$" _ ${dep})
     string(TOUPPER ${CMAKE_MATCH_1} var)
     pkg_check_modules(${var} REQUIRED IMPORTED_TARGET GLOBAL ${CMAKE_MATCH_2})

@@ -38,9 +38,10 @@ struct owner {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct op_list queue; /* under lock, like the next two */
+    struct op_list queue; /* under lock, like the next three */
     bool stopping;
     int64_t alive_ms;
+    struct histogram sync_s;
     /* the thread's own */
     struct open_file file[FILES_PER_THREAD];
     uint64_t clock;
@@ -87,6 +88,16 @@ static void complete(struct commit *c, struct op *op)
     /* Fails only when the counter is full, and then the reader is awake. */
     if (write(c->event_fd, &one, sizeof one) < 0)
         return;
+}
+
+/* A transaction was begun at `from_us` and has reached the disk. */
+static void count_sync(struct owner *o, int64_t from_us)
+{
+    double seconds = (double)(clock_now_us() - from_us) / 1e6;
+
+    pthread_mutex_lock(&o->lock);
+    histogram_add(&o->sync_s, histogram_sync_s, seconds);
+    pthread_mutex_unlock(&o->lock);
 }
 
 /* ---- open files ---------------------------------------------------------- */
@@ -201,6 +212,8 @@ static int check_answers(struct owner *o, struct store_job *db, struct op *op,
         ret = -1;
     } else {
         r->n_errors = out.n_error;
+        for (uint32_t i = 0; i < out.n; i++)
+            r->answers[in.item[i].kind][out.item[i].error]++;
     }
     lineset_free(&in);
     lineset_free(&out);
@@ -283,6 +296,7 @@ static void outcome_unknown(const struct err *err)
 static void run_writes(struct owner *o, struct op *const *op, size_t n)
 {
     struct open_file *f;
+    int64_t from_us;
     struct err err;
 
     for (size_t i = 0; i < n; i++) {
@@ -302,8 +316,10 @@ static void run_writes(struct owner *o, struct op *const *op, size_t n)
         if (op[i]->kind == OP_RESULT)
             check_result(o, f->db, op[i]);
     }
+    from_us = clock_now_us();
     if (store_job_apply(f->db, op, n, &err) < 0)
         outcome_unknown(&err);
+    count_sync(o, from_us);
     for (size_t i = 0; i < n; i++) {
         if (op[i]->kind == OP_RESULT)
             blob_cache_forget(&o->blobs, op[i]->job, op[i]->result.token.shard);
@@ -349,6 +365,7 @@ static void run_restage(struct owner *o, struct op *op)
 static void run_accept(struct owner *o, struct op *op)
 {
     struct open_file *f = file_open(o, op->job, true, &op->err);
+    int64_t from_us = clock_now_us();
 
     op->status = OP_FAILED;
     if (f == NULL)
@@ -358,6 +375,7 @@ static void run_accept(struct owner *o, struct op *op)
     else if (op->err.code == ERR_IO)
         outcome_unknown(&op->err);
     file_forget(f);
+    count_sync(o, from_us);
 }
 
 static void run_discard(struct owner *o, struct op *op)
@@ -650,6 +668,18 @@ struct op *commit_take(struct commit *c)
     list = list_take(&c->done);
     pthread_mutex_unlock(&c->lock);
     return list;
+}
+
+void commit_sync_times(struct commit *c, struct histogram *out)
+{
+    *out = (struct histogram){0};
+    for (int i = 0; i < COMMIT_THREADS; i++) {
+        struct owner *o = &c->owner[i];
+
+        pthread_mutex_lock(&o->lock);
+        histogram_merge(out, &o->sync_s);
+        pthread_mutex_unlock(&o->lock);
+    }
 }
 
 int64_t commit_alive_ms(struct commit *c)

@@ -12,6 +12,7 @@
 #define DAEMON_COMMIT_H
 
 #include "common/err.h"
+#include "daemon/histogram.h"
 #include "daemon/op.h"
 #include "daemon/store.h"
 
@@ -37,6 +38,9 @@ int commit_fd(const struct commit *c);
 
 /* Take all completed operations, oldest first; the caller frees each. */
 struct op *commit_take(struct commit *c);
+
+/* How long the transactions took that had to reach the disk, since the start. */
+void commit_sync_times(struct commit *c, struct histogram *out);
 
 /* When did each thread last show that it is not stuck? The oldest of them, by
  * the boot clock; for the watchdog.

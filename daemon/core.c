@@ -9,6 +9,9 @@
 
 #include "daemon/core_impl.h"
 
+_Static_assert(SKEIN__JOB_STATE__JOB_CORRUPT < CORE_JOB_STATES,
+               "every state of a job has its counter");
+
 struct core *core_create(const struct core_config *config)
 {
     struct core *c = xcalloc(1, sizeof *c);
@@ -332,6 +335,7 @@ const char *core_health(const struct core *c)
 
 void core_count(const struct core *c, struct core_counts *out)
 {
+    const struct core_lease *l;
     const struct core_job *j;
 
     *out = (struct core_counts){
@@ -347,4 +351,15 @@ void core_count(const struct core *c, struct core_counts *out)
         out->shards_pending += j->n_pending;
         out->shards_leased += j->n_leased;
     }
+    for (j = c->by_id; j != NULL; j = j->hh_id.next)
+        out->jobs[j->image->state]++;
+    for (uint32_t i = 0; i < c->n_worker; i++)
+        out->workers_by_state[core_worker_state(c, c->worker[i])]++;
+    for (l = c->lease; l != NULL; l = l->hh.next)
+        out->records_leased += l->records;
+}
+
+const struct core_stats *core_stats(const struct core *c)
+{
+    return &c->stats;
 }

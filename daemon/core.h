@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "common/log.h"
+#include "daemon/core_stats.h"
 #include "daemon/job.h"
 #include "daemon/op.h"
 #include "proto/wire.h"
@@ -130,15 +131,30 @@ uint64_t core_new_job_id(struct core *c);
 /* "ok", "full", "degraded". Static. */
 const char *core_health(const struct core *c);
 
-/* Counts for status lines. */
+enum core_worker_state {
+    CORE_WORKER_READY,
+    CORE_WORKER_SUSPECT,
+    CORE_WORKER_DRAINING,
+    CORE_WORKER_DISCONNECTED,
+    CORE_WORKER_STATES,
+};
+char *core_worker_state_name(enum core_worker_state state); /* static */
+
+/* How things are now; asking takes a look at every job. */
 struct core_counts {
-    uint32_t jobs_queued;
+    uint32_t jobs_queued; /* or held */
     uint32_t jobs_running;
     uint32_t jobs_finished;
     uint32_t workers;
     uint32_t shards_pending;
     uint32_t shards_leased;
+    uint64_t records_leased;
+    uint32_t jobs[CORE_JOB_STATES];
+    uint32_t workers_by_state[CORE_WORKER_STATES];
 };
 void core_count(const struct core *c, struct core_counts *out);
+
+/* What has happened since the start. Valid until the core is destroyed. */
+const struct core_stats *core_stats(const struct core *c);
 
 #endif /* DAEMON_CORE_H */

@@ -134,18 +134,6 @@ void core_client_cancel(struct core *c, uint64_t peer, const struct wire_msg *m)
 
 /* ---- workers ------------------------------------------------------------- */
 
-static char *state_name(const struct core *c, const struct core_worker *w)
-{
-    static char disconnected[] = "disconnected", draining[] = "draining",
-                suspect[] = "suspect", ready[] = "ready";
-
-    if (!w->connected)
-        return disconnected;
-    if (core_worker_suspect(c, w))
-        return suspect;
-    return w->draining ? draining : ready;
-}
-
 struct worker_info {
     Skein__WorkerInfo info;
     Skein__Model model[MODELS_MAX];
@@ -189,7 +177,7 @@ static void describe(const struct core *c, struct core_worker *w,
     out->info.host = w->host;
     out->info.pid = w->pid;
     out->info.version = w->version;
-    out->info.state = state_name(c, w);
+    out->info.state = core_worker_state_name(core_worker_state(c, w));
     out->info.shards = w->n_leases;
     out->info.records_done = w->records_done;
     out->info.tokens_done = w->tokens_done;

@@ -58,6 +58,7 @@ void core_uploaded(struct core *c, struct core_upload *u)
         send_committed(c, u->peer, u->seq, &u->token);
         break;
     case CORE_LOST:
+        c->stats.results_stale++;
         send_stale(c, u->peer, u->seq, &u->token);
         break;
     case CORE_HELD:
@@ -76,6 +77,19 @@ void core_uploaded(struct core *c, struct core_upload *u)
         break;
     }
     buf_free(&u->blob);
+}
+
+static void count_answers(struct core *c, const struct core_job *j,
+                          const struct op *op)
+{
+    struct core_model_stats *m = core_stats_model(&c->stats, j->spec->model);
+
+    m->tokens_in += op->result.tokens_in;
+    m->tokens_out += op->result.tokens_out;
+    for (unsigned kind = 0; kind <= LINESET_KIND_MAX; kind++) {
+        c->stats.answers[kind][0] += op->result.answers[kind][0];
+        c->stats.answers[kind][1] += op->result.answers[kind][1];
+    }
 }
 
 /* The store says so, whatever has become of the lease meanwhile. */
@@ -100,6 +114,7 @@ static void mark_done(struct core *c, struct core_job *j, const struct op *op)
     } else if (s->state == SHARD_PENDING) {
         j->n_pending--;
     }
+    count_answers(c, j, op);
     s->state = SHARD_DONE;
     s->n_errors = op->result.n_errors;
     s->tokens_in += op->result.tokens_in;
@@ -141,6 +156,7 @@ void core_committed(struct core *c, struct op *op)
         core_job_settle(c, j);
         break;
     case OP_STALE:
+        c->stats.results_stale++;
         if (l != NULL && l->committing == 0)
             core_lease_end(c, l);
         send_stale(c, op->peer, op->seq, &op->result.token);

@@ -53,7 +53,7 @@ static bool has_refused(const struct core_worker *w, uint64_t job)
 
 static bool takes_grants(const struct core *c, const struct core_worker *w)
 {
-    return w->connected && !w->draining && !core_worker_suspect(c, w)
+    return core_worker_state(c, w) == CORE_WORKER_READY
            && w->n_leases < HELD_MAX;
 }
 
@@ -258,6 +258,10 @@ void core_granted(struct core *c, struct op *op)
     if (op->grant.start && j->live) {
         j->image->state = SKEIN__JOB_STATE__JOB_RUNNING;
         j->image->started_unix_ms = op->grant.started_unix_ms;
+        histogram_add(
+            &c->stats.queue_wait_s, histogram_job_s,
+            (double)(j->image->started_unix_ms - j->image->submitted_unix_ms)
+                / 1000);
     }
     for (uint32_t i = 0; i < op->grant.n; i++) {
         struct core_lease *l = core_lease_find(c, &op->grant.lease[i].token);

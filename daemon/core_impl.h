@@ -125,6 +125,7 @@ struct core {
     enum err_code health;
     int64_t probe_ms;    /* next */
     int64_t deadline_ms; /* next tick */
+    struct core_stats stats;
 
     /* of the current step */
     int64_t now_ms;
@@ -183,7 +184,8 @@ void core_lease_flush(struct core *c); /* emit the collected OP_RELEASEs */
 
 /* core_worker.c */
 struct core_worker *core_worker_of(const struct core *c, uint64_t peer);
-bool core_worker_suspect(const struct core *c, const struct core_worker *w);
+enum core_worker_state core_worker_state(const struct core *c,
+                                         const struct core_worker *w);
 void core_worker_hello(struct core *c, uint64_t peer, const struct wire_msg *m);
 void core_worker_beat(struct core *c, uint64_t peer, const struct wire_msg *m);
 void core_worker_release(struct core *c, uint64_t peer,

@@ -119,6 +119,7 @@ void core_load(struct core *c, struct job_image *image, int64_t now_ms)
     struct core_job *j = core_job_add(c, image);
 
     c->now_ms = now_ms;
+    c->stats.jobs_found[image->state]++;
     for (uint32_t i = 0; j->live && i < image->n_shards; i++) {
         struct shard_image *s = &image->shard[i];
         struct core_lease *l;
@@ -170,6 +171,7 @@ void core_job_accepted(struct core *c, struct op *op)
     }
     op->accept.image = NULL;
     j = core_job_add(c, image);
+    c->stats.rejected += image->rejected;
     core_log(c, LOG_LEVEL_INFO,
              "job-accepted job=%" PRIu64 " records=%" PRIu64
              " rejected=%" PRIu64 " warnings=%" PRIu64 " shards=%" PRIu32,
@@ -234,6 +236,9 @@ static void finish(struct core *c, struct core_job *j, const struct op *op)
     j->live = false;
     DL_DELETE(c->live, j);
     c->n_finished++;
+    c->stats.jobs_ended[i->state]++;
+    histogram_add(&c->stats.duration_s, histogram_job_s,
+                  (double)(i->finished_unix_ms - i->submitted_unix_ms) / 1000);
     core_log(c, LOG_LEVEL_INFO,
              "job-ended job=%" PRIu64 " state=%s answered=%" PRIu64
              " failed=%" PRIu64 " message=\"%s\"",

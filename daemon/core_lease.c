@@ -90,6 +90,7 @@ void core_lease_end(struct core *c, struct core_lease *l)
     out = op_add_lease(j->release);
     out->token = l->token;
     out->crashes = j->image->shard[l->token.shard].crashes;
+    c->stats.requeued += l->records;
     unlink_lease(c, l);
     make_pending(j, l->token.shard);
     free(l);

@@ -7,21 +7,6 @@
 
 #include "daemon/core_impl.h"
 
-static const char *state_of(const struct core_job *j)
-{
-    static const char *const name[] = {
-        [SKEIN__JOB_STATE__JOB_QUEUED] = "queued",
-        [SKEIN__JOB_STATE__JOB_RUNNING] = "running",
-        [SKEIN__JOB_STATE__JOB_DONE] = "done",
-        [SKEIN__JOB_STATE__JOB_FAILED] = "failed",
-        [SKEIN__JOB_STATE__JOB_CANCELLED] = "cancelled",
-        [SKEIN__JOB_STATE__JOB_HELD] = "held",
-        [SKEIN__JOB_STATE__JOB_CORRUPT] = "corrupt",
-    };
-
-    return name[j->image->state];
-}
-
 /* ---- asked --------------------------------------------------------------- */
 
 static struct op *change_op(const struct core_job *j, const Skein__Order *q)
@@ -84,7 +69,8 @@ static int check_order(const struct core_job *j, const struct order_row *row,
                        j->image->id);
     if (j->live != row->live || (corrupt && !row->corrupt))
         return err_set(err, ERR_CONFLICT, "job %" PRIu64 " is %s: %s",
-                       j->image->id, state_of(j), row->refusal);
+                       j->image->id, job_state_name(j->image->state),
+                       row->refusal);
     return 0;
 }
 
@@ -139,7 +125,7 @@ static void changed(struct core *c, struct core_job *j, struct op *op)
     }
     core_log(c, LOG_LEVEL_INFO,
              "job-changed job=%" PRIu64 " state=%s priority=%" PRId32, i->id,
-             state_of(j), j->spec->priority);
+             job_state_name(j->image->state), j->spec->priority);
 }
 
 /* What the store did, in memory; the job, or NULL if it is no more. */

@@ -66,9 +66,26 @@ static struct core_worker *find_incarnation(const struct core *c,
     return NULL;
 }
 
-bool core_worker_suspect(const struct core *c, const struct core_worker *w)
+enum core_worker_state core_worker_state(const struct core *c,
+                                         const struct core_worker *w)
 {
-    return c->now_ms - w->heard_ms > c->config.lease_ms / 2;
+    if (!w->connected)
+        return CORE_WORKER_DISCONNECTED;
+    if (c->now_ms - w->heard_ms > c->config.lease_ms / 2)
+        return CORE_WORKER_SUSPECT;
+    return w->draining ? CORE_WORKER_DRAINING : CORE_WORKER_READY;
+}
+
+char *core_worker_state_name(enum core_worker_state state)
+{
+    static char name[CORE_WORKER_STATES][16] = {
+        [CORE_WORKER_READY] = "ready",
+        [CORE_WORKER_SUSPECT] = "suspect",
+        [CORE_WORKER_DRAINING] = "draining",
+        [CORE_WORKER_DISCONNECTED] = "disconnected",
+    };
+
+    return name[state];
 }
 
 void core_hello_again(struct core *c, uint64_t peer, uint64_t seq)
@@ -354,6 +371,7 @@ void core_worker_gone(struct core *c, uint64_t peer)
     if (w == NULL)
         return;
     w->connected = false;
+    c->stats.workers_lost += !w->draining;
     core_log(c, LOG_LEVEL_WARN, "worker-disconnected name=%s leases=%" PRIu32,
              w->name, w->n_leases);
     HASH_ITER(hh, c->lease, l, next)
@@ -367,6 +385,7 @@ void core_worker_gone(struct core *c, uint64_t peer)
 static void forget(struct core *c, uint32_t i)
 {
     core_log(c, LOG_LEVEL_INFO, "worker-forgotten name=%s", c->worker[i]->name);
+    c->stats.workers_lost += c->worker[i]->connected; /* it just fell silent */
     core_worker_free(c->worker[i]);
     c->worker[i] = c->worker[--c->n_worker];
 }

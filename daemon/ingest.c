@@ -188,8 +188,8 @@ static void add_record(struct ingest *i, const struct batch *b,
     if (s->input.n >= max
         || (s->input.n > 0 && s->input_bytes + item->weight > SHARD_BYTES_MAX))
         cut_shard(i, item->line);
-    lineset_add(&s->input, item->line, b->text.data + item->start, item->len,
-                false);
+    lineset_add_record(&s->input, item->line, b->text.data + item->start,
+                       item->len, item->kind);
     s->input_bytes += item->weight;
     s->raw_bytes += item->len;
     s->cost += item->cost;

@@ -151,6 +151,7 @@ static void validate_line(struct batch *b, const struct record_job *job,
     item->start = (uint32_t)start;
     item->len = (uint32_t)len;
     item->generates = r->kind == RECORD_GENERATE;
+    item->kind = (uint8_t)(r->kind + 1);
     item->cost = record_cost(r);
     item->weight = record_weight(r, len, item->cost);
     if (r->n_warnings > 0)

@@ -22,6 +22,7 @@ struct batch_item {
     uint32_t len;
     bool rejected;
     bool generates;
+    uint8_t kind;    /* enum record_kind + 1 */
     uint64_t cost;   /* estimated tokens */
     uint64_t weight; /* bytes that count against a shard's */
     uint8_t id_hash[16];

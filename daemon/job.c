@@ -31,6 +31,21 @@ uint8_t shard_state_at_end(const struct shard_image *s)
                                                      : SHARD_CANCELLED;
 }
 
+const char *job_state_name(Skein__JobState state)
+{
+    static const char *const name[] = {
+        [SKEIN__JOB_STATE__JOB_QUEUED] = "queued",
+        [SKEIN__JOB_STATE__JOB_RUNNING] = "running",
+        [SKEIN__JOB_STATE__JOB_DONE] = "done",
+        [SKEIN__JOB_STATE__JOB_FAILED] = "failed",
+        [SKEIN__JOB_STATE__JOB_CANCELLED] = "cancelled",
+        [SKEIN__JOB_STATE__JOB_HELD] = "held",
+        [SKEIN__JOB_STATE__JOB_CORRUPT] = "corrupt",
+    };
+
+    return name[state];
+}
+
 void job_image_count(struct job_image *image)
 {
     bool in_prefix = true;

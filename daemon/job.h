@@ -94,6 +94,9 @@ uint64_t shard_cost_left(const struct shard_image *s);
 /* The job has ended: what a shard that is not done becomes. */
 uint8_t shard_state_at_end(const struct shard_image *s);
 
+/* "queued", "running", ... Static. */
+const char *job_state_name(Skein__JobState state);
+
 /* Recompute the counters from the shards. */
 void job_image_count(struct job_image *image);
 

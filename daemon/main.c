@@ -56,6 +56,7 @@ static int serve(const struct settings *s, struct err *err)
         .n_listen = s->listen.n,
         .ingest_threads = (int)s->ingest_threads,
         .max_records = (uint64_t)s->max_records,
+        .http = s->http,
         .beat_ms = s->beat_ms,
         .lease_ms = s->lease_ms,
         .lease_worker_ms = s->lease_worker_ms,

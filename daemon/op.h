@@ -13,6 +13,7 @@
 #include "common/idset.h"
 #include "daemon/job.h"
 #include "daemon/warnings.h"
+#include "proto/lineset.h"
 
 #define OP_LEASES_MAX 256 /* per operation */
 #define WORKER_NAME_MAX 128
@@ -74,7 +75,9 @@ struct op_result {
     uint64_t tokens_in;
     uint64_t tokens_out;
     uint32_t n_errors; /* out: counted in the blob */
-    bool merged;       /* out: the blob holds older answers as well */
+    /* out: by the kind its input names, without and with an error */
+    uint32_t answers[LINESET_KIND_MAX + 1][2];
+    bool merged; /* out: the blob holds older answers as well */
 };
 
 struct op_state {

@@ -20,11 +20,6 @@ void restage_pack(struct lineset_writer *input, struct lineset_writer *rejected,
     lineset_pack(rejected, &s->rejected);
 }
 
-static void add(struct lineset_writer *w, const struct lineset_item *item)
-{
-    lineset_add(w, item->line, item->text, item->len, item->error);
-}
-
 /* Walk both sets and the duplicates in the order of their lines. Returns how
  * many of the duplicates were found.
  */
@@ -39,18 +34,18 @@ static uint32_t split(struct op_stage *s, const struct lineset *input,
         const struct lineset_item *item = &input->item[i];
 
         if (d == s->n_duplicates || s->duplicate[d].line != item->line) {
-            add(in, item);
+            lineset_add_item(in, item);
             continue;
         }
         while (r < rejected->n && rejected->item[r].line < item->line)
-            add(out, &rejected->item[r++]);
+            lineset_add_item(out, &rejected->item[r++]);
         buf_clear(&error);
         s->cost -=
             duplicate_error(item->text, item->len, &s->duplicate[d++], &error);
         lineset_add(out, item->line, error.data, error.len, true);
     }
     while (r < rejected->n)
-        add(out, &rejected->item[r++]);
+        lineset_add_item(out, &rejected->item[r++]);
     buf_free(&error);
     return d;
 }

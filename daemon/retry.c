@@ -13,11 +13,6 @@ static int unpack_two(const struct buf *a, const struct buf *b,
     return -1;
 }
 
-static void add_item(struct lineset_writer *w, const struct lineset_item *item)
-{
-    lineset_add(w, item->line, item->text, item->len, item->error);
-}
-
 int retry_input(const struct buf *input, const struct buf *result,
                 struct buf *out, struct err *err)
 {
@@ -33,7 +28,7 @@ int retry_input(const struct buf *input, const struct buf *result,
     lineset_writer_init(&w);
     for (uint32_t i = 0; ret == 0 && i < in.n; i++) {
         if (had.item[i].error)
-            add_item(&w, &in.item[i]);
+            lineset_add_item(&w, &in.item[i]);
     }
     if (ret == 0)
         lineset_pack(&w, out);
@@ -68,9 +63,9 @@ int retry_merge(const struct buf *result, const struct buf *again,
     lineset_writer_init(&w);
     for (uint32_t i = 0; ret == 0 && i < had.n; i++) {
         if (!had.item[i].error)
-            add_item(&w, &had.item[i]);
+            lineset_add_item(&w, &had.item[i]);
         else if (next < got.n && got.item[next].line == had.item[i].line)
-            add_item(&w, &got.item[next++]);
+            lineset_add_item(&w, &got.item[next++]);
         else
             ret = err_set(err, ERR_INVALID, "no answer to line %llu",
                           (unsigned long long)had.item[i].line);

@@ -17,6 +17,7 @@
 #include "daemon/core.h"
 #include "daemon/endpoint.h"
 #include "daemon/ingest.h"
+#include "daemon/monitor.h"
 #include "daemon/spool.h"
 #include "daemon/store.h"
 #include "daemon/xfer.h"
@@ -26,7 +27,6 @@
 #define MESSAGES_PER_ROUND 256 /* then the other sources get their turn */
 #define GONE_MAX 64            /* closed connections noticed in one round */
 #define STATUS_MS 5000         /* between status lines and watchdog pings */
-#define STUCK_MS 60000         /* a commit thread that shows nothing */
 #define POLL_MS 1000
 #define DROPPED_MS 1000 /* between lines about malformed messages */
 
@@ -39,6 +39,7 @@ struct router {
     struct core *core;
     struct xfers *xfers;
     struct sock *sock;
+    struct monitor *monitor;
     int signal_fd;
     uint64_t epoch;
     int64_t started_ms;
@@ -247,7 +248,9 @@ static void on_stored(struct router *r, struct op *op)
         xfers_stored(r->xfers, op, unix_ms);
         break;
     case OP_USAGE:
-        answer_server(r, op);
+        monitor_usage(r->monitor, &op->usage);
+        if (op->peer != 0)
+            answer_server(r, op);
         break;
     case OP_DISCARD:
         break;
@@ -307,14 +310,16 @@ static void show_status(struct router *r, int64_t now_ms)
                " shards leased, %" PRIu32 " workers, store %s",
                n.jobs_queued, n.jobs_running, n.shards_leased, n.workers,
                core_health(r->core));
-    if (now_ms - commit_alive_ms(r->commit) < STUCK_MS)
+    if (now_ms - commit_alive_ms(r->commit) < MONITOR_STUCK_MS)
         sd_notify(0, "WATCHDOG=1");
 }
 
 /* Returns 0, or -1 when the loop cannot go on. */
 static int round_once(struct router *r, struct err *err)
 {
-    int fds[] = {commit_fd(r->commit), ingest_pool_fd(r->pool), r->signal_fd};
+    int fds[] = {commit_fd(r->commit), ingest_pool_fd(r->pool), r->signal_fd,
+                 monitor_fd(r->monitor)};
+    size_t n_fds = sizeof fds / sizeof fds[0] - (monitor_fd(r->monitor) < 0);
     struct core_event tick = {.kind = CORE_TICK};
     int64_t now_ms = clock_now_ms();
     int64_t wait_ms = core_deadline(r->core) - now_ms;
@@ -322,8 +327,9 @@ static int round_once(struct router *r, struct err *err)
 
     if (wait_ms > POLL_MS)
         wait_ms = POLL_MS;
-    ready = sock_poll(r->sock, fds, sizeof fds / sizeof fds[0],
-                      wait_ms < 0 ? 0 : wait_ms, err);
+    if (wait_ms > monitor_wait_ms(r->monitor))
+        wait_ms = monitor_wait_ms(r->monitor);
+    ready = sock_poll(r->sock, fds, n_fds, wait_ms < 0 ? 0 : wait_ms, err);
     if (ready < 0)
         return -1;
     if (ready & 1)
@@ -336,11 +342,15 @@ static int round_once(struct router *r, struct err *err)
     }
     if (ready & 8)
         take_signal(r);
+    if ((ready & 16) != 0 || monitor_wait_ms(r->monitor) <= 0)
+        monitor_run(r->monitor);
     now_ms = clock_now_ms();
     if (now_ms >= core_deadline(r->core))
         step(r, &tick);
     xfers_tick(r->xfers, now_ms);
     report_gone(r);
+    if (monitor_wants_usage(r->monitor, now_ms))
+        ask_usage(r, 0, 0);
     show_status(r, now_ms);
     return 0;
 }
@@ -434,6 +444,8 @@ static int start_threads(struct router *r, struct err *err)
 
 static int start(struct router *r, struct err *err)
 {
+    struct monitor_config monitor = {.address = r->config->http};
+
     r->spool = spool_open(r->config->spool, err);
     if (r->spool == NULL)
         return -1;
@@ -450,7 +462,10 @@ static int start(struct router *r, struct err *err)
         return -1;
     for (size_t i = 0; i < r->config->n_listen; i++)
         log_info("listening endpoint=%s", r->config->listen[i]);
-    return 0;
+    monitor.core = r->core;
+    monitor.commit = r->commit;
+    r->monitor = monitor_start(&monitor, err);
+    return r->monitor == NULL ? -1 : 0;
 }
 
 /* Submissions that nobody was promised anything about are given up; everything
@@ -466,6 +481,8 @@ static void stop(struct router *r)
             usleep(1000);
         }
     }
+    monitor_stop(r->monitor);
+    r->monitor = NULL;
     ingest_pool_stop(r->pool);
     commit_stop(r->commit);
     xfers_destroy(r->xfers);

@@ -17,6 +17,7 @@ struct router_config {
     size_t n_listen;
     int ingest_threads;
     uint64_t max_records;
+    const char *http; /* address of /metrics, or NULL */
     int64_t beat_ms;
     int64_t lease_ms;
     int64_t lease_worker_ms;

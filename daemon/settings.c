@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "daemon/http.h"
 #include "daemon/ingest.h"
 #include "proto/limits.h"
 
@@ -26,6 +27,8 @@ const char settings_help[] =
     "  --spool DIR         where jobs are kept; created when missing\n"
     "  --listen ENDPOINT   ipc:///path or tcp://127.0.0.1:PORT; may be "
     "repeated\n"
+    "  --http ADDRESS      serve /metrics and /healthz there, for example on\n"
+    "                      127.0.0.1:7448; loopback only (default: nowhere)\n"
     "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
     "  --check-config      say whether the settings are right, and exit\n"
     "  --die-with-parent   stop when the starting process ends\n"
@@ -63,6 +66,9 @@ static const struct conf_key keys[] = {
      .offset = offsetof(struct settings, max_records),
      .min = 1,
      .max = MAX_RECORDS_MAX},
+    {.name = "http",
+     .type = CONF_STRING,
+     .offset = offsetof(struct settings, http)},
     {.name = "beat_ms",
      .type = CONF_INT,
      .offset = offsetof(struct settings, beat_ms),
@@ -95,6 +101,7 @@ static void set_defaults(struct settings *s)
 {
     *s = (struct settings){
         .log_level = xstrdup("info"),
+        .http = xstrdup(""),
         .ingest_threads = 2,
         .max_records = MAX_RECORDS_MAX,
         .beat_ms = BEAT_MS,
@@ -114,6 +121,7 @@ enum option_id {
     OPT_CONFIG = 1000,
     OPT_SPOOL,
     OPT_LISTEN,
+    OPT_HTTP,
     OPT_LOG_LEVEL,
     OPT_CHECK_CONFIG,
     OPT_DIE_WITH_PARENT,
@@ -125,6 +133,7 @@ static const struct option options[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
     {"spool", required_argument, NULL, OPT_SPOOL},
     {"listen", required_argument, NULL, OPT_LISTEN},
+    {"http", required_argument, NULL, OPT_HTTP},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"check-config", no_argument, NULL, OPT_CHECK_CONFIG},
     {"die-with-parent", no_argument, NULL, OPT_DIE_WITH_PARENT},
@@ -136,9 +145,11 @@ static const struct option options[] = {
 static int usage_error(const char *arg, struct err *err)
 {
     static const char *const names[] = {
-        "--config",    "--spool",        "--listen",
-        "--log-level", "--check-config", "--die-with-parent",
-        "--help",      "--version",      NULL,
+        "--config",          "--spool",
+        "--listen",          "--http",
+        "--log-level",       "--check-config",
+        "--die-with-parent", "--help",
+        "--version",         NULL,
     };
     const char *near = conf_nearest(arg, names);
 
@@ -184,6 +195,9 @@ static void take_option(int opt, struct settings *s, bool *listen_given)
             clear_listen(s); /* instead of the file's */
         *listen_given = true;
         add_listen(s, optarg);
+        break;
+    case OPT_HTTP:
+        replace(&s->http, optarg);
         break;
     case OPT_LOG_LEVEL:
         replace(&s->log_level, optarg);
@@ -245,6 +259,8 @@ static int check(struct settings *s, struct err *err)
         return err_set(err, ERR_CONFIG,
                        "nothing to listen on: give --listen ENDPOINT, or "
                        "listen: in the file named by --config");
+    if (s->http[0] != '\0' && http_check(s->http, err) < 0)
+        return -1;
     if (s->lease_worker_ms >= s->lease_ms)
         return err_set(err, ERR_CONFIG,
                        "lease_worker_ms (%" PRId64 ") must be below lease_ms "

@@ -20,6 +20,7 @@ struct settings {
     char *log_level;
     int64_t ingest_threads;
     int64_t max_records;
+    char *http;
     int64_t beat_ms;
     int64_t lease_ms;
     int64_t lease_worker_ms;

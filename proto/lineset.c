@@ -10,6 +10,11 @@
 #define HEAD_BYTES 16u
 #define ROW_BYTES 8u
 #define ERROR_FLAG 0x80000000u
+#define KIND_SHIFT 28
+#define LENGTH_MASK (LINESET_BYTES_MAX - 1)
+
+_Static_assert(LINESET_BYTES_MAX == 1u << KIND_SHIFT,
+               "a length leaves room for the kind");
 
 static void put_u32(struct buf *out, uint32_t value)
 {
@@ -40,20 +45,39 @@ void lineset_writer_free(struct lineset_writer *w)
     lineset_writer_init(w);
 }
 
-void lineset_add(struct lineset_writer *w, uint64_t line, const char *text,
-                 size_t len, bool error)
+static void add(struct lineset_writer *w, uint64_t line, const char *text,
+                size_t len, uint32_t flags)
 {
     assert(line > w->last_line);
-    assert(len < ERROR_FLAG);
+    assert(len < LINESET_BYTES_MAX);
     assert(w->n < LINESET_ITEMS_MAX);
     if (w->n == 0)
         w->first_line = line;
     assert(line - w->first_line <= UINT32_MAX);
     put_u32(&w->table, (uint32_t)(line - w->first_line));
-    put_u32(&w->table, (uint32_t)len | (error ? ERROR_FLAG : 0));
+    put_u32(&w->table, (uint32_t)len | flags);
     buf_add(&w->text, text, len);
     w->last_line = line;
     w->n++;
+}
+
+void lineset_add(struct lineset_writer *w, uint64_t line, const char *text,
+                 size_t len, bool error)
+{
+    add(w, line, text, len, error ? ERROR_FLAG : 0);
+}
+
+void lineset_add_record(struct lineset_writer *w, uint64_t line,
+                        const char *text, size_t len, unsigned kind)
+{
+    assert(kind <= LINESET_KIND_MAX);
+    add(w, line, text, len, kind << KIND_SHIFT);
+}
+
+void lineset_add_item(struct lineset_writer *w, const struct lineset_item *item)
+{
+    add(w, item->line, item->text, item->len,
+        (uint32_t)item->kind << KIND_SHIFT | (item->error ? ERROR_FLAG : 0));
 }
 
 void lineset_pack(struct lineset_writer *w, struct buf *out)
@@ -115,7 +139,8 @@ static int read_items(struct lineset *s, uint32_t n, uint64_t first_line,
 
         item->line = first_line + get_u32(row);
         item->error = (len & ERROR_FLAG) != 0;
-        item->len = len & ~ERROR_FLAG;
+        item->kind = (uint8_t)(len >> KIND_SHIFT & LINESET_KIND_MAX);
+        item->len = len & LENGTH_MASK;
         item->text = text;
         if (i == 0 ? item->line != first_line
                    : item->line <= s->item[i - 1].line)

@@ -5,7 +5,7 @@
  * exactly once" is a comparison of two line tables.
  *
  *   u32 magic 'SKLS'   u32 n   u64 first_line
- *   n x { u32 line - first_line, u32 length | error flag in bit 31 }
+ *   n x { u32 line - first_line, u32 length | kind << 28 | error flag << 31 }
  *   the lines' bytes, one after another, without newlines
  *
  * Little-endian. Lines ascend strictly. Stored and sent zstd-compressed.
@@ -26,11 +26,14 @@
 /* x 32 bytes in memory; a writer that may have more starts another set. */
 #define LINESET_ITEMS_MAX (1u << 20)
 
+#define LINESET_KIND_MAX 7u
+
 struct lineset_item {
     uint64_t line; /* 1-based line number in the job's input */
     const char *text;
     uint32_t len;
-    bool error; /* an error object rather than a record or a result */
+    bool error;   /* an error object rather than a record or a result */
+    uint8_t kind; /* 0..LINESET_KIND_MAX, as its writer said; 0: unknown */
 };
 
 /* Writing: items in ascending order of line. */
@@ -45,10 +48,16 @@ struct lineset_writer {
 void lineset_writer_init(struct lineset_writer *w);
 void lineset_writer_free(struct lineset_writer *w);
 /* Line numbers start at 1, ascend, and differ by less than 2^32 in one set; len
- * < 2^31; at most LINESET_ITEMS_MAX. All asserted.
+ * < LINESET_BYTES_MAX; at most LINESET_ITEMS_MAX. All asserted. Kind 0.
  */
 void lineset_add(struct lineset_writer *w, uint64_t line, const char *text,
                  size_t len, bool error);
+/* A record of a kind that whoever reads the set may count by. */
+void lineset_add_record(struct lineset_writer *w, uint64_t line,
+                        const char *text, size_t len, unsigned kind);
+/* A line of another set, as it is there. */
+void lineset_add_item(struct lineset_writer *w,
+                      const struct lineset_item *item);
 /* Append the packed (zstd) form to `out` and empty the writer. */
 void lineset_pack(struct lineset_writer *w, struct buf *out);
 

@@ -27,6 +27,7 @@ owners='
 sqlite3.h:     daemon/db.h
 yaml.h:        common/conf.c
 zmq.h:         proto/sock.c
+microhttpd.h:  daemon/http.c
 nccl.h:        cuda/comm_nccl.c
 cublasLt.h:    cuda/gemm.c bench/library.c
 zlib.h:        common/source.c

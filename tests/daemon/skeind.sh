@@ -56,7 +56,7 @@ expect 78 'lease_worker_ms' "$BIN/skeind" --config "$dir/order.yaml" \
     --check-config
 
 # every key of the settings is explained in the file, at its default
-for key in spool listen log_level ingest_threads max_records beat_ms lease_ms \
+for key in spool listen log_level ingest_threads max_records http beat_ms lease_ms \
     lease_worker_ms lease_disconnected_ms restart_grace_ms; do
     grep -q "^$key:" "$SRC/conf/skeind.yaml" ||
         { echo "FAIL: conf/skeind.yaml lacks $key"; failed=1; }

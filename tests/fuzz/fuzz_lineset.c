@@ -25,8 +25,7 @@ static void again(const struct lineset *s)
 
     lineset_writer_init(&w);
     for (uint32_t i = 0; i < s->n; i++)
-        lineset_add(&w, s->item[i].line, s->item[i].text, s->item[i].len,
-                    s->item[i].error);
+        lineset_add_item(&w, &s->item[i]);
     lineset_pack(&w, &packed);
     must(lineset_unpack(packed.data, packed.len, &copy, NULL) == 0);
     must(copy.bytes.len == s->bytes.len

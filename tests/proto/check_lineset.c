@@ -29,9 +29,9 @@ static void unpack(const struct buf *packed, struct lineset *out)
 START_TEST(round_trip)
 {
     static const struct lineset_item item[] = {
-        {7, "{\"a\":1}", 7, false},
-        {8, "", 0, false},
-        {4294967302u, "with\0nul and \xFF", 15, true},
+        {7, "{\"a\":1}", 7, false, 0},
+        {8, "", 0, false, 0},
+        {4294967302u, "with\0nul and \xFF", 15, true, 0},
     };
     struct buf packed;
     struct lineset s;
@@ -49,6 +49,38 @@ START_TEST(round_trip)
     lineset_free(&s);
     lineset_free(&s); /* twice is allowed */
     buf_free(&packed);
+}
+END_TEST
+
+/* A kind beside each record, which a copy of the line keeps. */
+START_TEST(kinds)
+{
+    struct lineset_writer w;
+    struct buf packed = BUF_INIT, copy = BUF_INIT;
+    struct lineset s;
+
+    lineset_writer_init(&w);
+    for (unsigned kind = 0; kind <= LINESET_KIND_MAX; kind++)
+        lineset_add_record(&w, 1 + kind, "text", kind % 5, kind);
+    lineset_add(&w, 100, "error", 5, true);
+    lineset_pack(&w, &packed);
+    unpack(&packed, &s);
+    for (uint32_t i = 0; i < s.n; i++)
+        lineset_add_item(&w, &s.item[i]);
+    lineset_pack(&w, &copy);
+    ck_assert_uint_eq(copy.len, packed.len);
+    ck_assert_mem_eq(copy.data, packed.data, packed.len);
+    for (unsigned kind = 0; kind <= LINESET_KIND_MAX; kind++) {
+        ck_assert_uint_eq(s.item[kind].kind, kind);
+        ck_assert_uint_eq(s.item[kind].len, kind % 5);
+        ck_assert(!s.item[kind].error);
+    }
+    ck_assert_uint_eq(s.item[8].kind, 0);
+    ck_assert(s.item[8].error);
+    lineset_free(&s);
+    lineset_writer_free(&w);
+    buf_free(&packed);
+    buf_free(&copy);
 }
 END_TEST
 
@@ -232,7 +264,7 @@ START_TEST(not_zstd)
     struct lineset s = {0};
     struct err err = {0};
     struct buf packed;
-    const struct lineset_item item = {1, "0123456789", 10, false};
+    const struct lineset_item item = {1, "0123456789", 10, false, 0};
 
     ck_assert_int_eq(lineset_unpack("", 0, &s, &err), -1);
     ck_assert_int_eq(lineset_unpack("hello, world", 12, &s, &err), -1);
@@ -270,13 +302,14 @@ START_TEST(match)
         int status;
 
         for (size_t i = 0; i < cases[c].n_input; i++)
-            item[i] = (struct lineset_item){cases[c].input[i], "in", 2, false};
+            item[i] =
+                (struct lineset_item){cases[c].input[i], "in", 2, false, 0};
         pack(item, cases[c].n_input, &packed);
         unpack(&packed, &input);
         buf_free(&packed);
         for (size_t i = 0; i < cases[c].n_result; i++)
             item[i] =
-                (struct lineset_item){cases[c].result[i], "out", 3, i == 1};
+                (struct lineset_item){cases[c].result[i], "out", 3, i == 1, 0};
         pack(item, cases[c].n_result, &packed);
         unpack(&packed, &result);
         buf_free(&packed);
@@ -295,7 +328,7 @@ END_TEST
 
 int main(void)
 {
-    return RUN_TESTS("lineset", round_trip, empty_set, many_lines,
+    return RUN_TESTS("lineset", round_trip, kinds, empty_set, many_lines,
                      writer_is_reusable, hostile_heads, too_many_lines,
                      hostile_tables, not_zstd, match);
 }
