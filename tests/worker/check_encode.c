@@ -58,6 +58,10 @@ static const char *encode_as(const char *line, Skein__Bos bos, int32_t vocab,
     return text;
 }
 
+#define COMPLETION(members)                     \
+    "{\"custom_id\":\"c\",\"method\":\"POST\"," \
+    "\"url\":\"/v1/completions\",\"body\":{\"model\":\"m\"," members "}}"
+
 /* "A" is token 66, "B" 67, "C" 68. */
 static const struct policy {
     const char *line;
@@ -86,6 +90,20 @@ static const struct policy {
     {"{\"prompt\":\"AB\"}", {"0 66 |67 ", "66 |67 ", "66 |67 "}},
     {"{\"prompt\":\"\"}", {"|0 ", "|0 ", "nothing_to_condition_on prompt"}},
     {"{\"prompt_ids\":[66]}", {"|66 ", "|66 ", "|66 "}},
+    /* n samples share the prompt's state; several prompts share nothing, nor
+     * does one that is scored itself. */
+    {COMPLETION("\"prompt\":\"AB\",\"n\":3"),
+     {"0 66 |67 |67 |67 ", "66 |67 |67 |67 ", "66 |67 |67 |67 "}},
+    {COMPLETION("\"prompt\":[\"AB\",[68],\"\"],\"n\":2"),
+     {"|0 66 67 |0 66 67 |68 |68 |0 |0 ", "|66 67 |66 67 |68 |68 |0 |0 ",
+      "nothing_to_condition_on prompt"}},
+    {COMPLETION("\"prompt\":\"AB\",\"echo\":true,\"logprobs\":1"),
+     {"|0 66 67 ", "|66 67 ", "|66 67 "}},
+    {COMPLETION("\"prompt\":\"AB\",\"echo\":true"),
+     {"0 66 |67 ", "66 |67 ", "66 |67 "}},
+    {COMPLETION("\"prompt\":\"AB\",\"max_tokens\":0"),
+     {"|0 66 67 ", "|66 67 ", "|66 67 "}},
+    {COMPLETION("\"top_k\":1"), {"|0 ", "|0 ", "|0 "}},
 };
 
 START_TEST(start_token)
@@ -123,6 +141,10 @@ END_TEST
 START_TEST(ids_outside_the_vocabulary)
 {
     struct encoded e;
+
+    ck_assert_str_eq(
+        encode_as(COMPLETION("\"prompt\":[[1],[2,99]]"), 0, 68, tokenizer, &e),
+        "token_out_of_range prompt[1][1]");
 
     ck_assert_str_eq(encode_as("{\"context_ids\":[1,68],\"target_ids\":[1]}", 0,
                                68, tokenizer, &e),
