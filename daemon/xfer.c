@@ -357,16 +357,12 @@ static void send_existing(struct xfers *x, uint64_t peer,
     send(x, peer, WIRE_SUBMITTED, m->seq, &reply.base);
 }
 
-static void start_ingest(struct xfers *x, struct xfer *t, Skein__Submit *what,
-                         int64_t now_unix_ms)
+static void start_ingest(struct xfers *x, struct xfer *t,
+                         const Skein__Submit *what)
 {
-    uint8_t *spec;
-    size_t len;
+    size_t len = skein__job_spec__get_packed_size(what->spec);
+    uint8_t *spec = xcalloc(1, len + 1);
 
-    if (what->spec->created_s == 0)
-        what->spec->created_s = now_unix_ms / 1000;
-    len = skein__job_spec__get_packed_size(what->spec);
-    spec = xcalloc(1, len + 1);
     skein__job_spec__pack(what->spec, spec);
     memcpy(t->request_id, what->request_id.data, REQUEST_ID_BYTES);
     t->job = core_new_job_id(x->config.core);
@@ -375,8 +371,7 @@ static void start_ingest(struct xfers *x, struct xfer *t, Skein__Submit *what,
 }
 
 static void begin_submit(struct xfers *x, uint64_t peer,
-                         const struct wire_msg *m, int64_t now_ms,
-                         int64_t now_unix_ms)
+                         const struct wire_msg *m, int64_t now_ms)
 {
     const struct job_image *known;
     struct xfer *t = NULL;
@@ -397,7 +392,7 @@ static void begin_submit(struct xfers *x, uint64_t peer,
         goto refuse;
     begin_common(t, peer, m, now_ms);
     t->state = XFER_SUBMIT;
-    start_ingest(x, t, m->begin->submit, now_unix_ms);
+    start_ingest(x, t, m->begin->submit);
     send_go(x, t);
     return;
 
@@ -406,7 +401,7 @@ refuse:
 }
 
 static void on_begin(struct xfers *x, uint64_t peer, const struct wire_msg *m,
-                     int64_t now_ms, int64_t now_unix_ms)
+                     int64_t now_ms)
 {
     struct xfer *t = find(x, peer, m->begin->xfer);
     struct err err;
@@ -423,7 +418,7 @@ static void on_begin(struct xfers *x, uint64_t peer, const struct wire_msg *m,
         begin_upload(x, peer, m, now_ms);
         break;
     case SKEIN__XFER_BEGIN__WHAT_SUBMIT:
-        begin_submit(x, peer, m, now_ms, now_unix_ms);
+        begin_submit(x, peer, m, now_ms);
         break;
     default:
         err_set(&err, ERR_PROTOCOL, "only submissions and uploads are sent");
@@ -666,7 +661,7 @@ void xfers_message(struct xfers *x, uint64_t peer, const struct wire_msg *m,
 {
     switch (m->type) {
     case WIRE_XFER_BEGIN:
-        on_begin(x, peer, m, now_ms, now_unix_ms);
+        on_begin(x, peer, m, now_ms);
         break;
     case WIRE_XFER_CHUNK:
         on_chunk(x, peer, m, now_ms);
