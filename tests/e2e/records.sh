@@ -27,12 +27,12 @@ equal "$(jq -r '.line // empty' base.out base.err | sort -n | uniq -d)" "" \
 
 # What comes out in which order, and every error.
 equal "$(jq -r '.custom_id // .id' base.out | tr '\n' ' ')" \
-    "$(printf 'o%d ' {1..21})n1 n2 n3 n4 n5 n6 28 n7 " "the order of answers"
+    "$(printf 'o%d ' {1..21})n1 n2 n3 n4 n5 n6 28 p1 n7 " "the order of answers"
 cat >want <<'END'
 29 o22 400 unknown_key tempratur
 30 o1 400 duplicate_custom_id custom_id
 31 o24 404 model_not_found model
-32 o25 400 unsupported_parameter logit_bias
+32 o25 400 unsupported_parameter ignore_eos
 33 o26 400 wrong_type max_tokens
 34 o27 400 token_out_of_range prompt[1][0]
 35 o28 400 nothing_to_condition_on prompt

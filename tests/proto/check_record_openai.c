@@ -195,11 +195,10 @@ static const struct bad {
     {COMPLETIONS, "\"echo\":1", "wrong_type", "echo"},
     {COMPLETIONS, "\"stream\":true", "unsupported_parameter", "stream"},
     {COMPLETIONS, "\"suffix\":\"s\"", "unsupported_parameter", "suffix"},
-    {COMPLETIONS, "\"min_p\":0.1", "unsupported_parameter", "min_p"},
-    {COMPLETIONS, "\"logit_bias\":{\"5\":1}", "unsupported_parameter",
-     "logit_bias"},
-    {COMPLETIONS, "\"presence_penalty\":0.5", "unsupported_parameter",
-     "presence_penalty"},
+    {COMPLETIONS, "\"min_tokens\":1", "unsupported_parameter", "min_tokens"},
+    {COMPLETIONS, "\"ignore_eos\":true", "unsupported_parameter", "ignore_eos"},
+    {COMPLETIONS, "\"stop_token_ids\":[5]", "unsupported_parameter",
+     "stop_token_ids"},
     {COMPLETIONS, "\"add_special_tokens\":false", "unsupported_parameter",
      "add_special_tokens"},
     {COMPLETIONS, "\"response_format\":{\"type\":\"json_object\"}",
@@ -360,7 +359,7 @@ START_TEST(lenient)
     ck_assert_double_eq(r->temperature, 1);
     record_free(r);
     /* What would change the answer is no small thing. */
-    line = line_of(COMPLETIONS, "\"logit_bias\":{\"5\":1}");
+    line = line_of(COMPLETIONS, "\"ignore_eos\":true");
     ck_assert_ptr_null(record_parse(&j, line, strlen(line), 1, NULL, &e));
     ck_assert_str_eq(e.code, "unsupported_parameter");
     line = "{\"text\":\"a\",\"gold\":1,\"foo\":2}";
