@@ -43,6 +43,43 @@ static void rate_text(const void *item, struct buf *out)
     buf_adds(out, text);
 }
 
+/* All devices together: "61.2G/80.0G", or what is used where there is no total.
+ */
+static void memory_text(const void *item, struct buf *out)
+{
+    const Skein__WorkerInfo *w = item;
+    uint64_t used = 0, total = 0;
+    char text[16];
+
+    for (size_t i = 0; i < w->n_device; i++) {
+        used += w->device[i]->memory_used;
+        total += w->device[i]->memory_total;
+    }
+    if (used == 0)
+        return;
+    progress_count((double)used, text);
+    buf_adds(out, text);
+    if (total == 0)
+        return;
+    progress_count((double)total, text);
+    buf_addf(out, "/%s", text);
+}
+
+/* The mean of the devices. */
+static void utilisation_text(const void *item, struct buf *out)
+{
+    const Skein__WorkerInfo *w = item;
+    uint64_t sum = 0, used = 0;
+
+    for (size_t i = 0; i < w->n_device; i++) {
+        sum += w->device[i]->utilisation;
+        used += w->device[i]->memory_used;
+    }
+    if (used > 0)
+        buf_addf(out, "%llu%%",
+                 (unsigned long long)((sum + w->n_device / 2) / w->n_device));
+}
+
 static void beat_text(const void *item, struct buf *out)
 {
     const Skein__WorkerInfo *w = item;
@@ -63,7 +100,7 @@ static const char *const worker_states[] = {"ready", "suspect", "draining",
         name, title, type, offsetof(Skein__WorkerInfo, key), .right = true \
     }
 #define WORKER_FIELDS_DEFAULT \
-    "name,state,devices,models,shards,records,rate,beat"
+    "name,state,devices,models,shards,records,memory,rate,util,beat"
 
 static const struct field worker_fields[] = {
     TEXT("name", "NAME", name),
@@ -73,7 +110,9 @@ static const struct field worker_fields[] = {
     {"models", "MODELS", .text = models_text},
     NUMBER("shards", "SHARDS", FIELD_U32, shards),
     NUMBER("records", "RECORDS", FIELD_U64, records_done),
+    {"memory", "MEMORY", .text = memory_text, .right = true},
     {"rate", "TOK/S", .text = rate_text, .right = true},
+    {"util", "UTIL", .text = utilisation_text, .right = true},
     {"beat", "BEAT", .text = beat_text, .right = true},
     NUMBER("tokens", "TOKENS", FIELD_U64, tokens_done),
     TEXT("host", "HOST", host),
@@ -92,9 +131,9 @@ static const struct option_row worker_rows[] = {
              "pattern; as in skein ls",
      .fallback = "all of them"},
     CMD_LIST_ROWS(struct worker_options, list,
-                  "name, state, devices, models, shards, records, rate, beat, "
-                  "tokens, host, pid, version",
-                  "the first eight", "name"),
+                  "name, state, devices, models, shards, records, memory, "
+                  "rate, util, beat, tokens, host, pid, version",
+                  "the first ten", "name"),
     {.name = NULL},
 };
 
@@ -166,9 +205,12 @@ const struct command cmd_worker_ls = {
             .command = "worker ls",
             .synopsis = "[OPTIONS]",
             .purpose = "list the workers and what they are doing",
-            .about = "MODELS are the names jobs may ask for (skein submit -m). "
-                     "BEAT is the time since a worker was last heard; after 10 "
-                     "s its work is given to others.",
+            .about =
+                "MODELS are the names jobs may ask for (skein submit -m). "
+                "MEMORY and UTIL are those of the GPUs, or of the processes "
+                "where devices are cpus; --json has them for each device. "
+                "BEAT is the time since a worker was last heard; after 10 "
+                "s its work is given to others.",
             .examples = "  skein worker ls\n"
                         "  skein worker ls --json | jq '.[].models[].name'",
             .rows = worker_rows,

@@ -191,6 +191,9 @@ static json_t *devices(const Skein__WorkerInfo *worker)
         set_text(o, "state", worker->device[i]->state);
         set_count(o, "tokens", worker->device[i]->tokens);
         set(o, "tokens_per_s", json_real(worker->device[i]->tokens_per_s));
+        set_count(o, "memory_used", worker->device[i]->memory_used);
+        set_count(o, "memory_total", worker->device[i]->memory_total);
+        set_count(o, "utilisation", worker->device[i]->utilisation);
         json_array_append_new(list, o);
     }
     return list;

@@ -32,6 +32,9 @@ int cuda_devices(struct cuda_device *out, int cap, struct err *err)
             .minor = prop.minor,
             .memory_bytes = prop.totalGlobalMem,
         };
+        if (CU(cudaDeviceGetPCIBusId(out[i].pci, sizeof out[i].pci, i), err)
+            < 0)
+            return -1;
         snprintf(out[i].name, sizeof out[i].name, "%.127s", prop.name);
     }
     return count;

@@ -12,10 +12,13 @@
 
 #include "common/err.h"
 
+#define CUDA_PCI_BYTES 20
+
 struct cuda_device {
     int index;
     char name[128];
-    int major, minor; /* compute capability */
+    char pci[CUDA_PCI_BYTES]; /* "0000:17:00.0" */
+    int major, minor;         /* compute capability */
     uint64_t memory_bytes;
 };
 

@@ -164,6 +164,9 @@ static void describe_devices(struct core_worker *w, struct worker_info *out)
         out->device[i].model = w->device[i].model;
         out->device[i].tokens = w->device[i].tokens;
         out->device[i].tokens_per_s = w->device[i].tokens_per_s;
+        out->device[i].memory_used = w->device[i].memory_used;
+        out->device[i].memory_total = w->device[i].memory_total;
+        out->device[i].utilisation = w->device[i].utilisation;
         out->device_ptr[out->info.n_device++] = &out->device[i];
     }
     out->info.device = out->device_ptr;

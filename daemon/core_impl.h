@@ -33,6 +33,8 @@ struct core_device {
     char *model;
     uint64_t tokens;
     double tokens_per_s;
+    uint64_t memory_used, memory_total;
+    uint32_t utilisation;
 };
 
 struct core_worker {

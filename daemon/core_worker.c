@@ -127,6 +127,9 @@ static void set_devices(struct core_worker *w, Skein__Device *const *device,
         w->device[i].model = xstrdup(device[i]->model);
         w->device[i].tokens = device[i]->tokens;
         w->device[i].tokens_per_s = device[i]->tokens_per_s;
+        w->device[i].memory_used = device[i]->memory_used;
+        w->device[i].memory_total = device[i]->memory_total;
+        w->device[i].utilisation = device[i]->utilisation;
     }
 }
 

@@ -76,10 +76,12 @@ static size_t auto_ranks(const char *model)
     return n > 0 ? n : 1;
 }
 
-static int add(struct devices *d, const char *engine, struct err *err)
+static int add(struct devices *d, const char *engine,
+               const struct cuda_device *gpu, struct err *err)
 {
     if (d->n == DEVICES_MAX)
         return err_set(err, ERR_CONFIG, "devices: more than %d", DEVICES_MAX);
+    d->gpu[d->n] = gpu != NULL ? *gpu : (struct cuda_device){0};
     d->engine[d->n++] = engine;
     return 0;
 }
@@ -90,7 +92,7 @@ static int add_cpus(const struct config *c, struct devices *d, struct err *err)
     size_t n = auto_ranks(m->path != NULL ? m->path : "");
 
     while (n-- > 0) {
-        if (add(d, "cpu", err) < 0)
+        if (add(d, "cpu", NULL, err) < 0)
             return -1;
     }
     return 0;
@@ -113,7 +115,7 @@ static int add_auto(const struct config *c, struct devices *d, struct err *err)
             log_info("devices: %s (%s, sm_%d%d) is not used: kernels are built"
                      " for sm_90",
                      name[i], gpu[i].name, gpu[i].major, gpu[i].minor);
-        else if (add(d, name[i], err) < 0)
+        else if (add(d, name[i], &gpu[i], err) < 0)
             return -1;
     }
     return d->n > 0 ? 0 : add_cpus(c, d, err);
@@ -148,7 +150,7 @@ static int add_cuda(const char *name, struct devices *d, struct err *err)
                        "devices: %s is a %s (sm_%d%d); kernels are built for"
                        " sm_90",
                        name, gpu[k].name, gpu[k].major, gpu[k].minor);
-    return add(d, name, err);
+    return add(d, name, &gpu[k], err);
 }
 
 static int add_named(const struct config *c, const char *name,
@@ -157,9 +159,9 @@ static int add_named(const struct config *c, const char *name,
     if (strcmp(name, "auto") == 0)
         return add_auto(c, d, err);
     if (strcmp(name, "cpu") == 0)
-        return add(d, "cpu", err);
+        return add(d, "cpu", NULL, err);
     if (strcmp(name, "null") == 0)
-        return add(d, "null", err);
+        return add(d, "null", NULL, err);
     if (strncmp(name, "cuda", 4) == 0)
         return add_cuda(name, d, err);
     return err_set(err, ERR_CONFIG,

@@ -7,11 +7,13 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "cuda/devices.h"
 #include "worker/config.h"
 #include "worker/ranks.h"
 
 struct devices {
-    const char *engine[64]; /* [n] "cpu", "null", "cuda:0"; DEVICES_MAX */
+    const char *engine[64];     /* [n] "cpu", "null", "cuda:0"; DEVICES_MAX */
+    struct cuda_device gpu[64]; /* [n] zeros where it is none */
     size_t n;
     int32_t tokens_per_step;
     int32_t slots;

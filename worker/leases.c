@@ -412,6 +412,7 @@ static void fill_devices(struct leases *l, int64_t now_ms)
     for (size_t i = 0; i < l->config.n_rank; i++) {
         struct ranks_device *text = &l->device_text[i];
         Skein__Device *d = &l->device[i];
+        struct gauge gauge;
 
         ranks_device(l->config.ranks, i, now_ms, text);
         skein__device__init(d);
@@ -419,6 +420,11 @@ static void fill_devices(struct leases *l, int64_t now_ms)
         d->state = (char *)text->state;
         d->tokens = text->tokens;
         d->tokens_per_s = text->tokens_per_s;
+        gauges_read(l->config.gauges, i, text->pid, now_ms, &gauge);
+        d->model = (char *)l->config.devices->gpu[i].name;
+        d->memory_used = gauge.memory_used;
+        d->memory_total = gauge.memory_total;
+        d->utilisation = gauge.utilisation;
         l->device_at[i] = d;
     }
 }

@@ -13,6 +13,7 @@
 
 #include "worker/encode.h"
 #include "worker/pool.h"
+#include "worker/gauges.h"
 #include "worker/ranks.h"
 #include "worker/session.h"
 
@@ -23,6 +24,8 @@ struct leases_config {
     const uint8_t *fingerprint; /* [HASH_BYTES] */
     struct encode_rules rules;  /* tokenizer and vocab */
     struct ranks *ranks;
+    struct gauges *gauges;
+    const struct devices *devices;
     struct pool *pool;
     size_t n_rank;
     int32_t slots; /* of a rank */

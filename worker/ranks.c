@@ -417,7 +417,12 @@ void ranks_device(struct ranks *r, size_t i, int64_t now_ms,
     while (r->child[rank].device != i)
         rank++;
     c = &r->child[rank];
-    snprintf(out->name, sizeof out->name, "%s:%zu", r->config.engine[i], i);
+    /* "cuda:1" as it is; "cpu" gets a number. */
+    if (strchr(r->config.engine[i], ':') != NULL)
+        snprintf(out->name, sizeof out->name, "%s", r->config.engine[i]);
+    else
+        snprintf(out->name, sizeof out->name, "%s:%zu", r->config.engine[i], i);
+    out->pid = c->pid;
     out->state = rank < r->n ? name[r->state] : "quarantined";
     out->tokens = c->tokens_before;
     if (c->seg != NULL)

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/err.h"
 #include "common/hash.h"
@@ -105,6 +106,7 @@ void ranks_flush(struct ranks *r);
 struct ranks_device {
     char name[32]; /* "cpu:0" */
     const char *state;
+    pid_t pid;       /* of its rank; 0: none */
     uint64_t tokens; /* fed since the worker started */
     double tokens_per_s;
 };

@@ -38,6 +38,7 @@ struct supervisor {
     struct tokenizer *tokenizer;
     struct pool *pool;
     struct ranks *ranks;
+    struct gauges *gauges;
     struct leases *leases;   /* NULL until the ranks were ready once */
     struct session *session; /* likewise */
     uint8_t fingerprint[HASH_BYTES];
@@ -117,6 +118,8 @@ static void introduce(struct supervisor *s, int32_t vocab)
                   .vocab = vocab,
                   .job = {.fingerprint = s->fingerprint}},
         .ranks = s->ranks,
+        .gauges = s->gauges,
+        .devices = s->devices,
         .pool = s->pool,
         .n_rank = s->devices->n,
         .slots = s->devices->slots,
@@ -256,6 +259,7 @@ static int begin(struct supervisor *s, struct err *err)
     if (s->pool == NULL)
         return -1;
     create_ranks(s);
+    s->gauges = gauges_open(s->devices);
     open_watchdog(s);
     log_info("loading: model=%s ranks=%zu engine=%s tokens_per_step=%" PRId32
              " slots=%" PRId32,
@@ -271,6 +275,7 @@ static void finish(struct supervisor *s)
     ranks_destroy(s->ranks);
     pool_destroy(s->pool);
     leases_destroy(s->leases);
+    gauges_close(s->gauges);
     session_destroy(s->session);
     tokenizer_close(s->tokenizer);
     if (s->signal_fd >= 0)
