@@ -9,12 +9,22 @@
 
 extern const struct command cmd_run, cmd_submit, cmd_ls, cmd_show, cmd_wait,
     cmd_results, cmd_errors, cmd_cancel, cmd_worker_ls, cmd_server_status,
-    cmd_completion, cmd_version;
+    cmd_validate, cmd_completion, cmd_version;
 
 const struct command *const commands[] = {
-    &cmd_run,       &cmd_submit,        &cmd_ls,         &cmd_show,
-    &cmd_wait,      &cmd_results,       &cmd_errors,     &cmd_cancel,
-    &cmd_worker_ls, &cmd_server_status, &cmd_completion, &cmd_version,
+    &cmd_run,
+    &cmd_submit,
+    &cmd_ls,
+    &cmd_show,
+    &cmd_wait,
+    &cmd_results,
+    &cmd_errors,
+    &cmd_cancel,
+    &cmd_validate,
+    &cmd_worker_ls,
+    &cmd_server_status,
+    &cmd_completion,
+    &cmd_version,
     NULL,
 };
 
