@@ -15,6 +15,7 @@ struct validate_options {
     const char *model;
     const char *tokenizer;
     struct option_int max_errors;
+    bool lenient;
 };
 
 static const struct option_row rows[] = {
@@ -26,6 +27,10 @@ static const struct option_row rows[] = {
      .max = LINT_SHOWN_MAX,
      .help = "bad lines of each file to show; all are counted",
      .fallback = "10"},
+    {.name = "lenient",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct validate_options, lenient),
+     .help = "unknown keys are warnings"},
     {.name = "model",
      .letter = 'm',
      .type = OPTION_TEXT,
@@ -80,8 +85,8 @@ static void print_findings(const char *name, const struct lint *l)
 
         printf("%s:%llu: ", name, (unsigned long long)f->line);
         if (f->id != NULL)
-            printf("id %s: ", f->id);
-        printf("%s\n", f->why.message);
+            printf("%s %s: ", f->id_key, f->id);
+        printf("%s%s\n", f->warning ? "warning: " : "", f->why.message);
     }
 }
 
@@ -91,8 +96,10 @@ static void say_counts(const char *name, const struct lint *l, bool tokens)
             (unsigned long long)l->records, (unsigned long long)l->lines);
     if (l->bad > 0)
         fprintf(stderr, ", %llu bad", (unsigned long long)l->bad);
-    if (l->bad > l->n)
-        fprintf(stderr, " of which the first %zu are shown", l->n);
+    if (l->warned > 0)
+        fprintf(stderr, ", %llu with warnings", (unsigned long long)l->warned);
+    if (l->bad + l->warned > l->n)
+        fprintf(stderr, " (the first %zu are shown)", l->n);
     if (tokens)
         fprintf(stderr,
                 "; %llu tokens, at most %llu in line %llu; up to %llu "
@@ -116,7 +123,10 @@ static json_t *json_finding(const struct lint_finding *f)
 
     set_count(o, "line", f->line);
     if (f->id != NULL)
-        json_object_set_new(o, "id", json_loads(f->id, JSON_DECODE_ANY, NULL));
+        json_object_set_new(o, f->id_key,
+                            json_loads(f->id, JSON_DECODE_ANY, NULL));
+    json_object_set_new(o, "severity",
+                        json_string(f->warning ? "warning" : "error"));
     json_object_set_new(o, "code", json_string(f->why.code));
     json_object_set_new(o, "message", json_string(f->why.message));
     if (f->why.field[0] != '\0')
@@ -133,6 +143,7 @@ static json_t *json_lint(const char *name, const struct lint *l, bool tokens)
     set_count(o, "blank", l->blank);
     set_count(o, "records", l->records);
     set_count(o, "bad", l->bad);
+    set_count(o, "warned", l->warned);
     for (int k = 0; k < LINT_KINDS; k++)
         set_count(kinds, lint_kind_name((enum record_kind)k), l->kind[k]);
     json_object_set_new(o, "kinds", kinds);
@@ -190,6 +201,7 @@ static int run_validate(const void *options, char *const *arg, int n_arg,
     const struct validate_options *o = options;
     const char *dir = getenv("TMPDIR");
     struct lint_rules rules = {
+        .lenient = o->lenient,
         .shown_max =
             o->max_errors.given ? (size_t)o->max_errors.value : SHOWN_DEFAULT,
         .dir = dir != NULL && dir[0] == '/' ? dir : "/var/tmp",

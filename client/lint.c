@@ -6,6 +6,7 @@
 
 #include "common/extsort.h"
 #include "common/idset.h"
+#include "text/template.h"
 
 struct linter {
     const struct lint_rules *rules;
@@ -13,7 +14,8 @@ struct linter {
     struct idset *seen;
     uint8_t key[16]; /* of the ids' hashes */
     struct ids ids;
-    size_t room; /* findings of this pass that may still be kept */
+    struct buf chat; /* turns as text */
+    size_t room;     /* findings of this pass that may still be kept */
     size_t cap;
 };
 
@@ -54,12 +56,12 @@ static char *id_text(const struct record *r)
 }
 
 /* Each pass finds in the order of lines and keeps its first. */
-static void add_finding(struct linter *t, uint64_t line, const struct record *r,
-                        const struct record_error *why)
+static void add_finding(struct linter *t, uint64_t line, bool warning,
+                        const struct record *r, const struct record_error *why)
 {
     struct lint *l = t->out;
 
-    l->bad++;
+    *(warning ? &l->warned : &l->bad) += 1;
     if (t->room == 0)
         return;
     t->room--;
@@ -67,8 +69,13 @@ static void add_finding(struct linter *t, uint64_t line, const struct record *r,
         t->cap = t->cap == 0 ? 16 : 2 * t->cap;
         l->finding = xrealloc(l->finding, t->cap * sizeof *l->finding);
     }
-    l->finding[l->n++] =
-        (struct lint_finding){.line = line, .id = id_text(r), .why = *why};
+    l->finding[l->n++] = (struct lint_finding){
+        .line = line,
+        .warning = warning,
+        .id_key = r != NULL && r->form == RECORD_OPENAI ? "custom_id" : "id",
+        .id = id_text(r),
+        .why = *why,
+    };
 }
 
 static int compare_lines(const void *a, const void *b)
@@ -105,6 +112,42 @@ static int add_tokens(struct linter *t, const char *name,
     return 0;
 }
 
+/* The turns of a chat become one prompt. */
+static int add_chat(struct linter *t, const struct record *r,
+                    struct record_error *why)
+{
+    const struct chat_template *form = template_of(t->rules->tokenizer);
+    struct chat_message *m;
+    struct record_text prompt = {0};
+
+    if (form == NULL)
+        return record_error_set(why, "no_template", "messages",
+                                "there is no chat template for this tokenizer");
+    m = xcalloc(r->n_message, sizeof *m);
+    for (size_t i = 0; i < r->n_message; i++) {
+        m[i].role = r->message[i].role;
+        m[i].text = r->message[i].content.text;
+        m[i].len = r->message[i].content.len;
+    }
+    buf_clear(&t->chat);
+    template_render(form, m, r->n_message, &t->chat);
+    free(m);
+    prompt.text = t->chat.data;
+    prompt.len = t->chat.len;
+    return add_tokens(t, "messages", &prompt, why);
+}
+
+static int add_all(struct linter *t, const char *name,
+                   const struct record_text *text, size_t n,
+                   struct record_error *why)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (add_tokens(t, name, &text[i], why) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int count_tokens(struct linter *t, const struct record *r,
                         struct record_error *why)
 {
@@ -113,15 +156,17 @@ static int count_tokens(struct linter *t, const struct record *r,
     if (t->rules->tokenizer == NULL)
         return 0;
     ids_clear(&t->ids);
-    if (add_tokens(t, "context", &r->context, why) < 0)
-        return -1;
-    for (size_t i = 0; i < r->n_target; i++) {
-        if (add_tokens(t, "target", &r->target[i], why) < 0)
+    if (r->kind != RECORD_GENERATE) {
+        if (add_all(t, "context", &r->context, 1, why) < 0
+            || add_all(t, "target", r->target, r->n_target, why) < 0)
             return -1;
+    } else {
+        if (add_all(t, "prompt", r->prompt, r->n_prompt, why) < 0
+            || (r->n_message > 0 && add_chat(t, r, why) < 0))
+            return -1;
+        l->tokens_out_max += record_samples(r) * (uint64_t)r->max_tokens;
     }
     l->tokens += t->ids.n;
-    if (r->kind == RECORD_GENERATE)
-        l->tokens_out_max += (uint64_t)r->max_tokens;
     if (t->ids.n > l->longest) {
         l->longest = t->ids.n;
         l->longest_line = r->line;
@@ -129,18 +174,29 @@ static int count_tokens(struct linter *t, const struct record *r,
     return 0;
 }
 
+static void add_warning(struct linter *t, const struct record *r)
+{
+    struct record_error why;
+
+    record_error_set(&why, "warning", "", "%s", r->warning);
+    add_finding(t, r->line, true, r, &why);
+}
+
 static int lint_line(struct linter *t, uint64_t line, const char *text,
                      size_t len, struct err *err)
 {
+    const struct record_job job = {.lenient = t->rules->lenient};
     struct record partial = {0};
     struct record_error why;
-    struct record *r = record_parse(text, len, line, &partial, &why);
+    struct record *r = record_parse(&job, text, len, line, &partial, &why);
     uint8_t hash[16];
     int ret = 0;
 
     if (r == NULL || count_tokens(t, r, &why) < 0) {
-        add_finding(t, line, r == NULL ? &partial : r, &why);
+        add_finding(t, line, false, r == NULL ? &partial : r, &why);
     } else {
+        if (r->n_warnings > 0)
+            add_warning(t, r);
         t->out->records++;
         t->out->kind[r->kind]++;
         record_id_hash(r, t->key, hash);
@@ -188,7 +244,7 @@ static int lint_duplicates(struct linter *t, struct err *err)
         record_error_set(&why, "duplicate_id", "id",
                          "this id was given on line %" PRIu64 " already",
                          d.first_line / LINT_KINDS);
-        add_finding(t, d.line / LINT_KINDS, NULL, &why);
+        add_finding(t, d.line / LINT_KINDS, false, NULL, &why);
         t->out->records--;
         t->out->kind[d.line % LINT_KINDS]--;
         ret = 0;
@@ -211,6 +267,7 @@ int lint_run(struct input *in, const struct lint_rules *rules, struct lint *out,
     sort_findings(&t);
     idset_destroy(t.seen);
     ids_free(&t.ids);
+    buf_free(&t.chat);
     return ret;
 }
 

@@ -19,6 +19,7 @@
 #define LINT_KINDS (RECORD_GENERATE + 1)
 
 struct lint_rules {
+    bool lenient;                      /* unknown keys are warnings */
     const struct tokenizer *tokenizer; /* NULL: tokens are not counted */
     size_t shown_max;                  /* findings to keep */
     const char *dir;                   /* for ids that memory does not hold */
@@ -26,7 +27,9 @@ struct lint_rules {
 
 struct lint_finding {
     uint64_t line;
-    char *id; /* as JSON, or NULL when the line has none */
+    bool warning;       /* the line is a record all the same */
+    const char *id_key; /* "id" or "custom_id" */
+    char *id;           /* as JSON, or NULL when the line has none */
     struct record_error why;
 };
 
@@ -35,6 +38,7 @@ struct lint {
     uint64_t blank;
     uint64_t records;
     uint64_t bad;
+    uint64_t warned;           /* records with a warning */
     uint64_t kind[LINT_KINDS]; /* of the records */
     /* With a tokenizer, of all lines that are records but for their ids; start
      * tokens are not among them.

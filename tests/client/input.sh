@@ -96,13 +96,20 @@ run "$skein" validate bad.jsonl --json
 expect 65 'validate --json'
 same 'findings in JSON' "$(jq -c '[.schema,.bad,.blank,[.errors[].line]]' stdout)" \
     '[1,4,1,[4,5,6,8]]'
+run "$skein" validate bad.jsonl --lenient
+expect 65 'validate --lenient'
+says stdout '^bad.jsonl:6: id "u": warning: .*max_tokns' 'a warning'
+says stderr '4 records in 8 lines, 3 bad, 1 with warnings$' 'warnings are counted'
+echo '{"custom_id":"c","method":"POST","url":"/v1/completions","body":{"model":"m","promt":"x"}}' >openai.jsonl
+run "$skein" validate openai.jsonl
+says stdout '^openai.jsonl:1: custom_id "c": ' 'a line of an OpenAI batch'
 run "$skein" validate bad.jsonl in.jsonl --json
 same 'two files: a list' "$(jq -c '[.[].bad]' stdout)" '[4,0]'
 yes nonsense | head -n 1000 >many.jsonl
 run "$skein" validate many.jsonl
 expect 65 'many bad lines'
 same 'ten are shown' "$(wc -l <stdout)" 10
-says stderr '1000 bad of which the first 10 are shown' 'and counted'
+says stderr '1000 bad \(the first 10 are shown\)$' 'and counted'
 run "$skein" validate many.jsonl --max-errors 0
 same 'none is shown' "$out" ''
 run "$skein" validate many.jsonl --max-errors 70
