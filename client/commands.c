@@ -9,23 +9,15 @@
 
 extern const struct command cmd_run, cmd_submit, cmd_ls, cmd_show, cmd_wait,
     cmd_results, cmd_errors, cmd_cancel, cmd_worker_ls, cmd_server_status,
-    cmd_validate, cmd_completion, cmd_version;
+    cmd_validate, cmd_completion, cmd_version, cmd_hold, cmd_release, cmd_set,
+    cmd_retry, cmd_rm;
 
 const struct command *const commands[] = {
-    &cmd_run,
-    &cmd_submit,
-    &cmd_ls,
-    &cmd_show,
-    &cmd_wait,
-    &cmd_results,
-    &cmd_errors,
-    &cmd_cancel,
-    &cmd_validate,
-    &cmd_worker_ls,
-    &cmd_server_status,
-    &cmd_completion,
-    &cmd_version,
-    NULL,
+    &cmd_run,        &cmd_submit,   &cmd_ls,        &cmd_show,
+    &cmd_wait,       &cmd_results,  &cmd_errors,    &cmd_cancel,
+    &cmd_hold,       &cmd_release,  &cmd_set,       &cmd_retry,
+    &cmd_rm,         &cmd_validate, &cmd_worker_ls, &cmd_server_status,
+    &cmd_completion, &cmd_version,  NULL,
 };
 
 /* Does argv begin with the words of `name`? The number of words, or 0. */

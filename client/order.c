@@ -57,9 +57,10 @@ static int give(const struct order *order, const struct order_options *o,
     for (size_t i = 0; i < jobs->found.n; i++) {
         const Skein__JobInfo *job = jobs->found.job[i];
         struct err cause = {.code = ERR_NONE};
-        struct wire_msg reply;
+        struct wire_msg reply = {0};
+        int sent = order->send(jobs->rpc, job, o, &reply, &cause);
 
-        if (order->send(jobs->rpc, job, o, &reply, &cause) < 0) {
+        if (sent < 0) {
             if (status == 0)
                 *err = cause;
             else
@@ -69,8 +70,10 @@ static int give(const struct order *order, const struct order_options *o,
                 break;
             continue;
         }
-        if (o->jobs.common.json && reply.jobs->n_job > 0)
-            json_array_append_new(list, json_job(reply.jobs->job[0]));
+        if (sent == 0 && reply.jobs->n_job > 0)
+            job = reply.jobs->job[0];
+        if (o->jobs.common.json) /* one that is gone: as it was */
+            json_array_append_new(list, json_job(job));
         else if (!o->jobs.common.quiet)
             say(order, job->job);
         wire_free(&reply);

@@ -17,7 +17,9 @@ struct order {
      * all.
      */
     bool (*applies)(const Skein__JobInfo *job);
-    /* Send it. 0 and *reply, a WIRE_JOBS with the job as it is now. */
+    /* Send it. 0 and *reply, a WIRE_JOBS with the job as it is now; 1: done,
+     * and there is no such job any more; -1.
+     */
     int (*send)(struct rpc *r, const Skein__JobInfo *job, const void *options,
                 struct wire_msg *reply, struct err *err);
 };
