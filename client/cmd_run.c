@@ -544,7 +544,8 @@ const struct command cmd_run = {
             .command = "run",
             .synopsis = "[OPTIONS] FILE -m MODEL -o OUT.jsonl",
             .purpose = "score or generate on this machine, without a server",
-            .about = "FILE holds one JSON object per line:\n" CMD_ABOUT_RECORDS
+            .about = "FILE holds one JSON object per line, packed with gzip or "
+                     "zstd or not:\n" CMD_ABOUT_RECORDS
                      "A private coordinator and worker do the work; nothing "
                      "keeps running. What is finished is kept in OUT.skein, so "
                      "after Ctrl-C, a crash or a power cut the same command "

@@ -234,7 +234,8 @@ const struct command cmd_submit = {
             .command = "submit",
             .synopsis = "[OPTIONS] FILE -m MODEL",
             .purpose = "queue a file of records as a job",
-            .about = "FILE holds one JSON object per line ('-' is standard "
+            .about = "FILE holds one JSON object per line, packed with gzip or "
+                     "zstd or not ('-' is standard "
                      "input):\n" CMD_ABOUT_RECORDS
                      "The job's number, alone on standard output, is printed "
                      "when the job is safe on the coordinator's disk. Lines "
