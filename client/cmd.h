@@ -106,7 +106,9 @@ struct command {
     "  {\"id\",\"text\"}                            "     \
     "log-probability of a text\n"                         \
     "  {\"id\",\"prompt\",\"max_tokens\",..}          "   \
-    "generate text\n"
+    "generate text\n"                                     \
+    "  {\"custom_id\",\"method\",\"url\",\"body\"}      " \
+    "line of an OpenAI batch\n"
 
 /* Choices and rows that several commands share. */
 extern const char *const cmd_bos_choices[];

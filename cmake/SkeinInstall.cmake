@@ -18,7 +18,7 @@ set_target_properties(skein_manual PROPERTIES
 find_program(SCDOC scdoc)
 if(SCDOC)
     set(man_pages)
-    foreach(page skein.1 skein-model.1 skein.yaml.5 skeind.8 skein-worker.8)
+    foreach(page skein.1 skein-model.1 skein-batch.5 skein.yaml.5 skeind.8 skein-worker.8)
         string(REGEX MATCH "[0-9]$" section ${page})
         set(source ${PROJECT_SOURCE_DIR}/man/${page}.scd)
         set(built ${PROJECT_BINARY_DIR}/man/${page})

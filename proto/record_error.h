@@ -1,14 +1,16 @@
 /* proto/record_error.h - why a line is an error
  *
  * Filled by everything that refuses a line: the reader of its JSON, the checks
- * of its keys, the encoder. `code` is one of the strings listed in
- * docs/records.md; static.
+ * of its keys, the encoder.
  */
 #ifndef PROTO_RECORD_ERROR_H
 #define PROTO_RECORD_ERROR_H
 
+/* Every code there is, NULL-ended; docs/records.md says what they mean. */
+extern const char *const record_error_codes[];
+
 struct record_error {
-    const char *code;
+    const char *code; /* one of these; static */
     char message[400];
     char field[64]; /* "" when the line as a whole is meant */
 };

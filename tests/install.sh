@@ -11,7 +11,7 @@ missing=0
 for file in bin/skein bin/skeind bin/skein-worker bin/skein-model \
     share/man/man1/skein.1 share/man/man8/skeind.8 \
     share/man/man8/skein-worker.8 share/man/man1/skein-model.1 \
-    share/man/man5/skein.yaml.5 \
+    share/man/man5/skein.yaml.5 share/man/man5/skein-batch.5 \
     share/bash-completion/completions/skein \
     share/zsh/vendor-completions/_skein \
     share/fish/vendor_completions.d/skein.fish \
