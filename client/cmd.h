@@ -1,7 +1,7 @@
 /* client/cmd.h - what a subcommand is
  *
  * Each cmd_*.c exports its commands. A new one takes a row in
- * client/commands.c, its `extern` there, and a file here: parsing, help, man
+ * client/commands.c and a file: parsing, help, man
  * page, completion and hints follow from its table. Its struct of options
  * begins with struct common_options.
  */
@@ -84,6 +84,7 @@ struct command {
     struct option_spec spec;
     const char *alias[CMD_ALIASES_MAX]; /* other names; NULL fills the rest */
     size_t options_size;
+    bool reads_settings; /* itself: options are only what the line says */
     /* `options` is the command's struct. Returns the exit status, or -1 with
      * *err.
      */

@@ -7,18 +7,37 @@
 
 #define COMMANDS_MAX 64
 
-extern const struct command cmd_run, cmd_submit, cmd_ls, cmd_show, cmd_wait,
-    cmd_results, cmd_errors, cmd_cancel, cmd_worker_ls, cmd_server_status,
-    cmd_validate, cmd_completion, cmd_version, cmd_hold, cmd_release, cmd_set,
-    cmd_retry, cmd_rm;
+/* One row for each command, in the order of the overview. */
+/* clang-format off */
+#define COMMANDS(ROW) \
+    ROW(run) \
+    ROW(submit) \
+    ROW(ls) \
+    ROW(show) \
+    ROW(wait) \
+    ROW(results) \
+    ROW(errors) \
+    ROW(cancel) \
+    ROW(hold) \
+    ROW(release) \
+    ROW(set) \
+    ROW(retry) \
+    ROW(rm) \
+    ROW(validate) \
+    ROW(worker_ls) \
+    ROW(server_status) \
+    ROW(config_show) \
+    ROW(config_check) \
+    ROW(completion) \
+    ROW(version)
 
-const struct command *const commands[] = {
-    &cmd_run,        &cmd_submit,   &cmd_ls,        &cmd_show,
-    &cmd_wait,       &cmd_results,  &cmd_errors,    &cmd_cancel,
-    &cmd_hold,       &cmd_release,  &cmd_set,       &cmd_retry,
-    &cmd_rm,         &cmd_validate, &cmd_worker_ls, &cmd_server_status,
-    &cmd_completion, &cmd_version,  NULL,
-};
+#define DECLARED(name) extern const struct command cmd_##name;
+#define LISTED(name) &cmd_##name,
+/* clang-format on */
+
+COMMANDS(DECLARED)
+
+const struct command *const commands[] = {COMMANDS(LISTED) NULL};
 
 /* Does argv begin with the words of `name`? The number of words, or 0. */
 static int match_name(const char *name, int argc, char *const *argv)

@@ -33,10 +33,7 @@ static void set(json_t *o, const char *key, json_t *value)
         abort(); /* only without memory */
 }
 
-/* Names come from other people's files: bytes that are not UTF-8 must not cost
- * the whole answer.
- */
-static json_t *text(const char *s)
+json_t *json_text(const char *s)
 {
     json_t *value = json_string(s);
 
@@ -46,7 +43,7 @@ static json_t *text(const char *s)
 static void set_text(json_t *o, const char *key, const char *s)
 {
     if (s != NULL && s[0] != '\0')
-        set(o, key, text(s));
+        set(o, key, json_text(s));
 }
 
 static void set_count(json_t *o, const char *key, uint64_t n)
@@ -244,7 +241,7 @@ json_t *json_error_of(const struct err *err)
     json_t *o = json_object(), *inner = json_object();
 
     set(inner, "code", json_string(err_name(err->code)));
-    set(inner, "message", text(err->text));
+    set(inner, "message", json_text(err->text));
     set(o, "error", inner);
     return o;
 }

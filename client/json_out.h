@@ -22,6 +22,11 @@ json_t *json_worker(const Skein__WorkerInfo *worker);
 json_t *json_server(const Skein__ServerInfo *server, const char *endpoint);
 json_t *json_error_of(const struct err *err);
 
+/* A string, whatever its bytes: names come from other people's files, and one
+ * that is not UTF-8 must not cost the whole answer.
+ */
+json_t *json_text(const char *s);
+
 /* An object that holds only "schema". */
 json_t *json_begin(void);
 

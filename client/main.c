@@ -44,9 +44,11 @@ static int with_settings(const struct command *command, void *options,
                          char *const *arg, int n_arg, struct err *err)
 {
     const struct common_options *common = options;
-    struct settings settings = {0};
+    struct settings settings;
     int status = -1;
 
+    if (command->reads_settings)
+        return command->run(options, arg, n_arg, err);
     if (settings_load_all(common->config, &settings, err) == 0
         && settings_fill(&command->spec, &settings, options, err) == 0
         && options_complete(&command->spec, options, err) == 0)

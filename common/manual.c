@@ -53,6 +53,18 @@ static void add_sentence(const char *text, struct buf *out)
         buf_addc(out, '.');
 }
 
+void manual_meaning(const struct option_row *row, struct buf *out)
+{
+    add_sentence(row->help, out);
+    if (row->required) {
+        buf_adds(out, " Required.");
+    } else if (row->fallback != NULL) {
+        buf_adds(out, " Default: ");
+        add_escaped(row->fallback, strlen(row->fallback), out);
+        buf_addc(out, '.');
+    }
+}
+
 void manual_rows(const struct option_row *rows, struct buf *out)
 {
     for (; rows != NULL && rows->name != NULL; rows++) {
@@ -65,14 +77,7 @@ void manual_rows(const struct option_row *rows, struct buf *out)
             buf_addc(out, '_');
         }
         buf_adds(out, "\n\t");
-        add_sentence(rows->help, out);
-        if (rows->required)
-            buf_adds(out, " Required.");
-        else if (rows->fallback != NULL) {
-            buf_adds(out, " Default: ");
-            add_escaped(rows->fallback, strlen(rows->fallback), out);
-            buf_addc(out, '.');
-        }
+        manual_meaning(rows, out);
         buf_adds(out, "\n\n");
     }
 }

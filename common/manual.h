@@ -14,6 +14,9 @@
  */
 void manual_rows(const struct option_row *rows, struct buf *out);
 
+/* Append what one row means, and its default. */
+void manual_meaning(const struct option_row *row, struct buf *out);
+
 /* Append a command as a subsection: usage, what it does, its own options (not
  * the common ones), examples. `alias` are other names of it, `n` of them at
  * most; NULLs are skipped.

@@ -66,9 +66,28 @@ static void put(const char *name, const char *text)
     ck_assert_int_eq(file_replace(path, text, strlen(text), NULL), 0);
 }
 
+static const char *value_of(const struct settings *s, const char *name)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (strcmp(s->item[i].row->name, name) == 0)
+            return s->item[i].value;
+    }
+    ck_abort_msg("there is no setting %s", name);
+    return NULL;
+}
+
+static const char *origin_of(const struct settings *s, const char *name)
+{
+    const struct option_row row = {.name = name};
+    char variable[SETTINGS_VARIABLE_MAX];
+    const char *origin;
+
+    return settings_value(s, &row, variable, &origin) != NULL ? origin : NULL;
+}
+
 START_TEST(option_beats_environment_beats_file)
 {
-    struct settings s = {0};
+    struct settings s;
     struct sample v = {.server = "ipc://flag"};
 
     set_up();
@@ -94,18 +113,21 @@ END_TEST
 
 START_TEST(users_file_beats_the_systems)
 {
-    struct settings s = {0};
+    struct settings s;
     char path[256];
 
     set_up();
     put("etc.yaml", "server: ipc://etc\nmodel: etc-model\n");
     put("user.yaml", "server: ipc://user\n");
+    settings_init(&s);
     snprintf(path, sizeof path, "%s/etc.yaml", dir);
     ck_assert_int_eq(settings_load(path, true, &s, NULL), 0);
     snprintf(path, sizeof path, "%s/user.yaml", dir);
     ck_assert_int_eq(settings_load(path, true, &s, NULL), 0);
-    ck_assert_str_eq(s.server, "ipc://user");
-    ck_assert_str_eq(s.model, "etc-model");
+    ck_assert_str_eq(value_of(&s, "server"), "ipc://user");
+    ck_assert_str_eq(origin_of(&s, "server"), path);
+    ck_assert_str_eq(value_of(&s, "model"), "etc-model");
+    ck_assert_ptr_nonnull(strstr(origin_of(&s, "model"), "etc.yaml"));
     settings_free(&s);
     tear_down();
 }
@@ -113,7 +135,7 @@ END_TEST
 
 START_TEST(named_file_replaces_both)
 {
-    struct settings s = {0};
+    struct settings s;
     char path[256];
 
     set_up();
@@ -121,13 +143,13 @@ START_TEST(named_file_replaces_both)
     put("own.yaml", "bos: if-empty\n");
     snprintf(path, sizeof path, "%s/own.yaml", dir);
     ck_assert_int_eq(settings_load_all(path, &s, NULL), 0);
-    ck_assert_ptr_null(s.server);
-    ck_assert_str_eq(s.bos, "if-empty");
+    ck_assert_ptr_null(value_of(&s, "server"));
+    ck_assert_str_eq(value_of(&s, "bos"), "if-empty");
     settings_free(&s);
 
     setenv("SKEIN_CONFIG", path, 1);
     ck_assert_int_eq(settings_load_all(NULL, &s, NULL), 0);
-    ck_assert_ptr_null(s.server);
+    ck_assert_ptr_null(value_of(&s, "server"));
     settings_free(&s);
     tear_down();
 }
@@ -135,11 +157,11 @@ END_TEST
 
 START_TEST(without_files_nothing_is_set)
 {
-    struct settings s = {0};
+    struct settings s;
 
     set_up();
     ck_assert_int_eq(settings_load_all(NULL, &s, NULL), 0);
-    ck_assert_ptr_null(s.bos);
+    ck_assert_ptr_null(value_of(&s, "bos"));
     settings_free(&s);
     tear_down();
 }
@@ -147,7 +169,7 @@ END_TEST
 
 START_TEST(mistakes_name_their_place)
 {
-    struct settings s = {0};
+    struct settings s;
     struct sample v = {NULL, NULL};
     struct err err = {.code = ERR_NONE};
 
@@ -168,6 +190,7 @@ START_TEST(mistakes_name_their_place)
     ck_assert_int_eq(err.code, ERR_CONFIG);
     ck_assert_str_eq(err.text, "SKEIN_BOS: 'sometimes' is not one of always, "
                                "if-empty, never");
+    settings_free(&s);
     tear_down();
 }
 END_TEST
@@ -175,9 +198,10 @@ END_TEST
 /* conf/skein.yaml documents every key; it must be readable as it is. */
 START_TEST(shipped_file_is_valid)
 {
-    struct settings s = {0};
+    struct settings s;
     struct err err = {.code = ERR_NONE};
 
+    settings_init(&s);
     ck_assert_msg(settings_load("conf/skein.yaml", true, &s, &err) == 0, "%s",
                   err.text);
     settings_free(&s);

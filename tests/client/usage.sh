@@ -198,6 +198,48 @@ says stderr 'skein.yaml:1.*server' 'unknown key'
 rm "$dir/config/skein/skein.yaml"
 run "$skein" ls -c "$dir/missing.yaml"
 expect 78 'missing settings file'
+cat >"$dir/own.yaml" <<'END'
+server: ipc:///from-file
+bos: never
+END
+SKEIN_MODEL=m run "$skein" config show -c "$dir/own.yaml" --color never
+expect 0 'config show'
+same 'config show: origins' "$(awk 'NR > 1 { print $1, $NF }' "$dir/stdout" | sort |
+    tr '\n' ' ')" "bos $dir/own.yaml color --color devices default model SKEIN_MODEL \
+priority default server $dir/own.yaml tokenizer default "
+says stderr "own.yaml: read" 'config show: files'
+run "$skein" config show server bos -c "$dir/own.yaml" --format value --no-header
+same 'config show: values' "$out" $'ipc:///from-file\nnever'
+SKEIN_SERVER=ipc:///e run "$skein" config show server -c "$dir/own.yaml" --json
+same 'config show --json' "$(jq -c '[.settings[0] | .value, .origin]' "$dir/stdout")" \
+    '["ipc:///e","SKEIN_SERVER"]'
+run "$skein" config show sevrer
+expect 2 'config show of nothing'
+says stderr "did you mean 'server'" 'config show of nothing'
+run "$skein" config show
+says stderr "config/skein/skein.yaml: not there" 'config show: files'
+mkdir -p "$dir/.config/skein"
+echo 'bos: if-empty' >"$dir/.config/skein/skein.yaml"
+(
+    unset XDG_CONFIG_HOME
+    "$skein" config show bos --format value,origin --no-header -q
+) >"$dir/stdout"
+same 'the file below HOME' "$(cat "$dir/stdout")" \
+    "if-empty	$dir/.config/skein/skein.yaml"
+run "$skein" config check -c "$dir/own.yaml"
+expect 0 'config check'
+echo 'bos: nevr' >"$dir/own.yaml"
+run "$skein" config check -c "$dir/own.yaml"
+expect 78 'config check: a wrong value'
+says stderr "own.yaml: bos: .*did you mean never" 'config check: a wrong value'
+SKEIN_CONFIG=$dir/own.yaml run "$skein" config check
+expect 78 'SKEIN_CONFIG'
+run "$skein" config check -c "$SRC/conf/skein.yaml"
+expect 0 'the shipped skein.yaml'
+# It mentions every key there is.
+for key in $("$skein" config show --parsable); do
+    grep -Eq "^(# )?$key: " "$SRC/conf/skein.yaml" || fail "conf/skein.yaml lacks $key"
+done
 SKEIN_BOS=maybe run "$skein" submit /dev/null -m x
 expect 78 'a bad variable'
 says stderr SKEIN_BOS 'a bad variable'
