@@ -42,7 +42,8 @@ const struct option_row common_rows[] = {
      .offset = offsetof(struct common_options, color),
      .value = "WHEN",
      .choice = color_choices,
-     .help = "auto, always or never",
+     .help = "colours: auto (on a terminal, unless NO_COLOR is set), "
+             "always or never",
      .fallback = "auto",
      .setting = true},
     {.name = "quiet",

@@ -184,7 +184,8 @@ static int run_show(const void *options, char *const *arg, int n_arg,
         ret = print_json(&s, shown, (size_t)n, err);
     else
         cmd_list_print(&o->list, &o->common, &columns, item, (size_t)n, "");
-    if (!o->common.quiet && !o->common.json && !o->list.no_header)
+    if (!o->common.quiet && !o->common.json && !o->list.no_header
+        && !o->list.parsable)
         say_files(&s);
 out:
     for (size_t i = 0; i < SETTINGS_MAX; i++) {

@@ -9,6 +9,8 @@ install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE
         DESTINATION ${CMAKE_INSTALL_DOCDIR})
 file(GLOB doc_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/*.md)
 install(FILES ${doc_files} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+file(GLOB schema_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/schema/*.json)
+install(FILES ${schema_files} DESTINATION ${CMAKE_INSTALL_DOCDIR}/schema)
 
 # Man pages, from scdoc; man/manual.c puts the option tables in.
 add_executable(skein_manual ${PROJECT_SOURCE_DIR}/man/manual.c)

@@ -19,7 +19,7 @@ for file in bin/skein bin/skeind bin/skein-worker bin/skein-model \
     lib/systemd/system/skein-worker.service \
     lib/sysusers.d/skein.conf lib/tmpfiles.d/skein.conf \
     share/doc/skein/conf/skeind.yaml share/doc/skein/conf/skein-worker.yaml \
-    share/doc/skein/conf/skein.yaml; do
+    share/doc/skein/conf/skein.yaml share/doc/skein/schema/job.json; do
     if [ ! -s "$root/usr/$file" ] && [ ! -s "$root/usr/$file.gz" ]; then
         echo "not installed: $file"
         missing=1
