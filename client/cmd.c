@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "client/progress.h"
 #include "client/settings.h"
 #include "common/clock.h"
 #include "proto/limits.h"
@@ -86,6 +88,11 @@ void cmd_jobs_close(struct cmd_jobs *jobs)
     select_free(&jobs->select);
 }
 
+bool cmd_color(const struct common_options *o)
+{
+    return progress_color(o->color, isatty(STDOUT_FILENO));
+}
+
 int cmd_list_columns(const struct list_options *o,
                      const struct common_options *common,
                      const struct field *known, const char *usual,
@@ -115,7 +122,10 @@ void cmd_list_print(const struct list_options *o,
             fprintf(stderr, "%s\n", nothing);
         return;
     }
-    fields_write(columns, item, n, !o->no_header && !o->parsable, &text);
+    if (o->no_header || o->parsable)
+        fields_tabs(columns, item, n, &text);
+    else
+        fields_table(columns, item, n, cmd_color(common), &text);
     fputs(text.data, stdout);
     buf_free(&text);
 }
@@ -125,8 +135,9 @@ void cmd_say_interrupted(const char *command, const uint64_t *id, size_t n)
     struct buf words = BUF_INIT;
 
     select_words(id, n, &words);
-    fprintf(stderr, "interrupted; %s on. Come back with: skein %s %s\n",
-            n == 1 ? "the job goes" : "the jobs go", command, words.data);
+    fprintf(stderr, "interrupted; %s on. Come back with: skein %s%s%s\n",
+            n == 1 ? "the job goes" : "the jobs go", command, n > 0 ? " " : "",
+            n > 0 ? words.data : "");
     buf_free(&words);
 }
 

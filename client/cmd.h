@@ -139,6 +139,9 @@ int cmd_jobs_open(const struct job_options *o, char *const *arg, int n_arg,
                   bool finished, struct cmd_jobs *out, struct err *err);
 void cmd_jobs_close(struct cmd_jobs *jobs);
 
+/* Are colours wanted on standard output? */
+bool cmd_color(const struct common_options *o);
+
 /* The columns that were asked for. ERR_USAGE. */
 int cmd_list_columns(const struct list_options *o,
                      const struct common_options *common,

@@ -14,6 +14,7 @@
     ROW(submit) \
     ROW(ls) \
     ROW(show) \
+    ROW(watch) \
     ROW(wait) \
     ROW(results) \
     ROW(errors) \

@@ -91,35 +91,38 @@ int fields_choose(const struct field *known, const char *list,
     }
 }
 
-/* For scripts: nothing is padded, and what is empty stays empty. */
-static void write_tabs(const struct fields *f, const void *item,
-                       struct buf *out)
+void fields_tabs(const struct fields *f, const void *const *item, size_t n,
+                 struct buf *out)
 {
-    for (size_t k = 0; k < f->n; k++) {
-        struct buf text = BUF_INIT;
+    struct buf text = BUF_INIT;
 
+    for (size_t i = 0; i < n * f->n; i++) {
+        size_t k = i % f->n;
+
+        buf_clear(&text);
         buf_adds(&text, ""); /* at least the terminator */
-        field_text(f->column[k], item, &text);
+        field_text(f->column[k], item[i / f->n], &text);
         table_clean(text.data, out);
         buf_addc(out, k + 1 < f->n ? '\t' : '\n');
-        buf_free(&text);
     }
+    buf_free(&text);
 }
 
-static void add_cells(const struct fields *f, const void *item, struct table *t)
+static void add_cell(const struct field *f, const void *item, bool color,
+                     struct table *t)
 {
-    for (size_t k = 0; k < f->n; k++) {
-        struct buf text = BUF_INIT;
+    struct buf text = BUF_INIT;
 
-        buf_adds(&text, ""); /* at least the terminator */
-        field_text(f->column[k], item, &text);
-        table_add(t, text.data);
-        buf_free(&text);
-    }
+    buf_adds(&text, "");
+    field_text(f, item, &text);
+    table_add(t, text.data);
+    buf_free(&text);
+    if (color && f->paint != NULL)
+        table_paint(t, f->paint(item));
 }
 
-void fields_write(const struct fields *f, const void *const *item, size_t n,
-                  bool header, struct buf *out)
+void fields_table(const struct fields *f, const void *const *item, size_t n,
+                  bool color, struct buf *out)
 {
     struct table_column column[FIELDS_MAX + 1] = {{NULL, false}};
     struct table t;
@@ -128,14 +131,9 @@ void fields_write(const struct fields *f, const void *const *item, size_t n,
         column[k] =
             (struct table_column){f->column[k]->title, f->column[k]->right};
     table_init(&t, column);
-    for (size_t i = 0; i < n; i++) {
-        if (header)
-            add_cells(f, item[i], &t);
-        else
-            write_tabs(f, item[i], out);
-    }
-    if (header)
-        table_write(&t, out);
+    for (size_t i = 0; i < n * f->n; i++)
+        add_cell(f->column[i % f->n], item[i / f->n], color, &t);
+    table_write(&t, out);
     table_free(&t);
 }
 

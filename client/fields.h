@@ -40,6 +40,8 @@ struct field {
      */
     const char *const *values;
     bool right; /* numbers stand right */
+    /* A colour of this field of this thing (table_paint), or NULL. */
+    const char *(*paint)(const void *item);
 };
 
 /* Append the text of one field. */
@@ -56,11 +58,13 @@ struct fields {
 int fields_choose(const struct field *known, const char *list,
                   struct fields *out, struct err *err);
 
-/* Append a table of `n` things. `header`: with titles, aligned; without, the
- * fields of a line have one tab between them.
- */
-void fields_write(const struct fields *f, const void *const *item, size_t n,
-                  bool header, struct buf *out);
+/* Append a table of `n` things, with titles, aligned, coloured if `color`. */
+void fields_table(const struct fields *f, const void *const *item, size_t n,
+                  bool color, struct buf *out);
+
+/* The same for scripts: no titles, no colours, and one tab between fields. */
+void fields_tabs(const struct fields *f, const void *const *item, size_t n,
+                 struct buf *out);
 
 /* ---- filters ------------------------------------------------------------------ */
 

@@ -20,9 +20,29 @@ double job_share(const Skein__JobInfo *job)
     return share > 0.999 ? 0.999 : share;
 }
 
+const char *job_state_paint(Skein__JobState state)
+{
+    static const char *const paint[] = {
+        [SKEIN__JOB_STATE__JOB_QUEUED] = "2",
+        [SKEIN__JOB_STATE__JOB_RUNNING] = "36",
+        [SKEIN__JOB_STATE__JOB_DONE] = "32",
+        [SKEIN__JOB_STATE__JOB_FAILED] = "31",
+        [SKEIN__JOB_STATE__JOB_CANCELLED] = "33",
+        [SKEIN__JOB_STATE__JOB_HELD] = "2",
+        [SKEIN__JOB_STATE__JOB_CORRUPT] = "31;1",
+    };
+
+    return (size_t)state < sizeof paint / sizeof *paint ? paint[state] : NULL;
+}
+
 static void state_text(const void *item, struct buf *out)
 {
     buf_adds(out, job_state_name(((const Skein__JobInfo *)item)->state));
+}
+
+static const char *state_paint(const void *item)
+{
+    return job_state_paint(((const Skein__JobInfo *)item)->state);
 }
 
 static void done_text(const void *item, struct buf *out)
@@ -74,7 +94,8 @@ static const void *spec_of(const void *item)
 
 const struct field job_fields[] = {
     NUMBER("id", "ID", FIELD_U64, job),
-    {"state", "STATE", .text = state_text, .values = job_state_names},
+    {"state", "STATE", .text = state_text, .values = job_state_names,
+     .paint = state_paint},
     {"done", "DONE", .text = done_text, .right = true},
     NUMBER("lines", "LINES", FIELD_U64, lines),
     NUMBER("records", "RECORDS", FIELD_U64, records),

@@ -14,6 +14,9 @@ extern const struct field job_fields[];
     "name, user, priority, bos, seed, tokens_in, tokens_out, shards, "     \
     "workers, submitted, started, finished, fingerprint, message"
 
+/* A colour for a state, for table_paint(); NULL: none. */
+const char *job_state_paint(Skein__JobState state);
+
 /* Share of the job that is done, 0..1: by estimated tokens, since a line may be
  * a word or a book; 1 only when every line has ended.
  */

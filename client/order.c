@@ -31,8 +31,8 @@ static int show_only(const struct order_options *o, struct cmd_jobs *jobs,
         return json_print_jobs(&jobs->found, err);
     if (fields_choose(job_fields, JOB_FIELDS_DEFAULT, &columns, err) < 0)
         return -1;
-    fields_write(&columns, (const void *const *)jobs->found.job, jobs->found.n,
-                 true, &text);
+    fields_table(&columns, (const void *const *)jobs->found.job, jobs->found.n,
+                 cmd_color(&o->jobs.common), &text);
     fputs(text.data, stdout);
     buf_free(&text);
     if (!o->jobs.common.quiet)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "client/job_fields.h"
+#include "client/table.h"
 
 #define REDRAW_MS 100 /* of the rewritten line */
 #define BAR_MAX 30    /* cells; longer ones say no more */
@@ -125,10 +126,11 @@ void progress_plain(const struct progress_view *v, struct buf *out)
     rate_text(v, rate);
     progress_duration(v->elapsed_ms, elapsed);
     progress_duration(v->eta_ms, eta);
+    table_clean(v->name, out);
     buf_addf(out,
-             "%s: %.1f%% | %llu/%llu req | %s tok | %s | elapsed %s | "
+             ": %.1f%% | %llu/%llu req | %s tok | %s | elapsed %s | "
              "eta %s | failed %llu",
-             v->name, v->done * 100, (unsigned long long)v->answered,
+             v->done * 100, (unsigned long long)v->answered,
              (unsigned long long)v->total, tokens, rate, elapsed, eta,
              (unsigned long long)v->failed);
 }
@@ -171,7 +173,7 @@ static void part_texts(const struct progress_view *v, char text[PARTS][48])
     snprintf(text[PART_TOKENS], 48, "%s tok", a);
 }
 
-static void draw_bar(double done, int cells, bool color, struct buf *out)
+void progress_cells(double done, int cells, bool color, struct buf *out)
 {
     int full = (int)(done * cells);
 
@@ -185,7 +187,7 @@ static void draw_bar(double done, int cells, bool color, struct buf *out)
     }
     if (color)
         buf_adds(out, "\033[0m");
-    buf_adds(out, "] ");
+    buf_addc(out, ']');
 }
 
 void progress_bar(const struct progress_view *v, int columns, bool color,
@@ -210,8 +212,10 @@ void progress_bar(const struct progress_view *v, int columns, bool color,
     cells = left - 3; /* brackets and a space */
     if (cells > BAR_MAX)
         cells = BAR_MAX;
-    if (cells >= BAR_MIN)
-        draw_bar(v->done, cells, color, out);
+    if (cells >= BAR_MIN) {
+        progress_cells(v->done, cells, color, out);
+        buf_addc(out, ' ');
+    }
     buf_adds(out, percent);
     for (int i = 0; i < PARTS; i++) {
         bool red = color && order[i] == PART_FAILED;

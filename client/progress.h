@@ -61,6 +61,9 @@ void progress_plain(const struct progress_view *v, struct buf *out);
 void progress_bar(const struct progress_view *v, int columns, bool color,
                   struct buf *out);
 
+/* "[###---]" with that many cells between the brackets. */
+void progress_cells(double done, int cells, bool color, struct buf *out);
+
 /* 999, 1.0k, 41.2k, 3.1M, 2.0G: at most 5 characters below 10^12. */
 void progress_count(double x, char out[16]);
 

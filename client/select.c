@@ -290,12 +290,14 @@ static int fetch_pages(struct rpc *r, Skein__JobsQuery *q,
     return 0;
 }
 
-int select_fetch_ids(struct rpc *r, const uint64_t *id, size_t n,
-                     struct select_jobs *out, struct err *err)
+int select_fetch_present(struct rpc *r, const uint64_t *id, size_t n,
+                         struct select_jobs *out, struct err *err)
 {
     Skein__JobsQuery q = SKEIN__JOBS_QUERY__INIT;
 
     *out = (struct select_jobs){.n = 0};
+    if (n == 0) /* the coordinator would take that for all jobs */
+        return 0;
     q.finished = true;
     q.n_job = n;
     q.job = (uint64_t *)(uintptr_t)id;
@@ -305,6 +307,14 @@ int select_fetch_ids(struct rpc *r, const uint64_t *id, size_t n,
         for (size_t i = 0; i < out->page[p].jobs->n_job; i++)
             take(out, out->page[p].jobs->job[i]);
     }
+    return 0;
+}
+
+int select_fetch_ids(struct rpc *r, const uint64_t *id, size_t n,
+                     struct select_jobs *out, struct err *err)
+{
+    if (select_fetch_present(r, id, n, out, err) < 0)
+        return -1;
     for (size_t i = 0; i < n; i++) {
         if (i >= out->n || out->job[i]->job != id[i])
             return err_set(err, ERR_NOT_FOUND, "no such job: %" PRIu64, id[i]);

@@ -69,9 +69,13 @@ int select_fetch(struct rpc *r, const struct select *s, bool finished,
                  struct select_jobs *out, struct err *err);
 void select_jobs_free(struct select_jobs *jobs);
 
-/* Ask about `n` jobs by ascending ids, without doubles. ERR_NOT_FOUND when one
- * is gone. Free `out` in any case.
+/* Ask about `n` jobs by ascending ids, without doubles; those that are gone are
+ * left out. Free `out` in any case.
  */
+int select_fetch_present(struct rpc *r, const uint64_t *id, size_t n,
+                         struct select_jobs *out, struct err *err);
+
+/* The same, but one that is gone is ERR_NOT_FOUND. */
 int select_fetch_ids(struct rpc *r, const uint64_t *id, size_t n,
                      struct select_jobs *out, struct err *err);
 

@@ -4,12 +4,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/utf8.h"
+
+/* The next code point of a string, and its bytes; what is not UTF-8 is one byte
+ * and U+FFFFFFFF.
+ */
+static size_t next(const char *s, size_t len, uint32_t *cp)
+{
+    int n = utf8_decode(s, len, cp);
+
+    if (n > 0)
+        return (size_t)n;
+    *cp = UINT32_MAX;
+    return 1;
+}
+
 void table_clean(const char *s, struct buf *out)
 {
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
+    size_t len = strlen(s);
 
-        buf_addc(out, c < 0x20 || c == 0x7f ? '?' : *s);
+    while (len > 0) {
+        uint32_t cp;
+        size_t n = next(s, len, &cp);
+
+        if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == UINT32_MAX)
+            buf_addc(out, '?');
+        else
+            buf_add(out, s, n);
+        s += n;
+        len -= n;
     }
 }
 
@@ -30,32 +53,46 @@ void table_add(struct table *t, const char *text)
         t->cap = t->cap ? 2 * t->cap : 64;
         t->cell = xrealloc(t->cell, t->cap * sizeof *t->cell);
     }
-    t->cell[t->n++] = clean.data;
+    t->cell[t->n++] = (struct table_cell){.text = clean.data};
 }
 
-/* Code points of UTF-8: every byte that does not continue one. */
+void table_paint(struct table *t, const char *sgr)
+{
+    assert(t->n > 0);
+    t->cell[t->n - 1].paint = sgr;
+}
+
 static size_t width_of(const char *s)
 {
-    size_t n = 0;
+    size_t len = strlen(s), width = 0;
 
-    for (; *s != '\0'; s++)
-        n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
+    while (len > 0) {
+        uint32_t cp;
+        size_t n = next(s, len, &cp);
+
+        width += cp == UINT32_MAX ? 1 : (size_t)utf8_columns(cp);
+        s += n;
+        len -= n;
+    }
+    return width;
 }
 
 static void write_row(const struct table *t, const size_t *width,
-                      char *const *cell, struct buf *out)
+                      const struct table_cell *cell, struct buf *out)
 {
     for (size_t c = 0; c < t->columns; c++) {
-        const char *s = cell != NULL ? cell[c] : t->column[c].title;
+        const char *s = cell != NULL ? cell[c].text : t->column[c].title;
+        const char *paint = cell != NULL ? cell[c].paint : NULL;
         int pad = (int)(width[c] - width_of(s));
 
         if (t->column[c].right)
-            buf_addf(out, "%*s%s", pad, "", s);
-        else if (c + 1 < t->columns)
-            buf_addf(out, "%s%*s", s, pad, "");
+            buf_addf(out, "%*s", pad, "");
+        if (paint != NULL)
+            buf_addf(out, "\033[%sm%s\033[0m", paint, s);
         else
             buf_adds(out, s);
+        if (!t->column[c].right && c + 1 < t->columns)
+            buf_addf(out, "%*s", pad, "");
         buf_adds(out, c + 1 < t->columns ? "  " : "\n");
     }
 }
@@ -68,7 +105,7 @@ void table_write(const struct table *t, struct buf *out)
     for (size_t c = 0; c < t->columns; c++)
         width[c] = width_of(t->column[c].title);
     for (size_t i = 0; i < t->n; i++) {
-        size_t w = width_of(t->cell[i]);
+        size_t w = width_of(t->cell[i].text);
 
         if (w > width[i % t->columns])
             width[i % t->columns] = w;
@@ -81,7 +118,44 @@ void table_write(const struct table *t, struct buf *out)
 void table_free(struct table *t)
 {
     for (size_t i = 0; i < t->n; i++)
-        free(t->cell[i]);
+        free(t->cell[i].text);
     free(t->cell);
     *t = (struct table){0};
+}
+
+/* The bytes of a colour's escape sequence that `s` begins with, or 0. */
+static size_t escape_length(const char *s, size_t len)
+{
+    size_t n = 2;
+
+    if (len < 3 || s[0] != '\033' || s[1] != '[')
+        return 0;
+    while (n < len && strchr("0123456789;", s[n]) != NULL)
+        n++;
+    return n < len && s[n] == 'm' ? n + 1 : 0;
+}
+
+void table_clip(const char *line, size_t len, size_t columns, struct buf *out)
+{
+    bool painted = false;
+    size_t width = 0;
+
+    while (len > 0) {
+        size_t n = escape_length(line, len);
+        uint32_t cp = 0;
+
+        if (n > 0) {
+            painted = strncmp(line, "\033[0m", n) != 0;
+        } else {
+            n = next(line, len, &cp);
+            width += cp == UINT32_MAX ? 1 : (size_t)utf8_columns(cp);
+            if (width > columns)
+                break;
+        }
+        buf_add(out, line, n);
+        line += n;
+        len -= n;
+    }
+    if (painted)
+        buf_adds(out, "\033[0m");
 }

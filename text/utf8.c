@@ -1,5 +1,7 @@
 #include "text/utf8.h"
 
+#include <utf8proc.h>
+
 /* What RFC 3629 allows after a lead byte: how many bytes follow, and the range
  * of the first of them (narrower than 80..BF where overlong forms, surrogates
  * or values above U+10FFFF would begin).
@@ -159,4 +161,9 @@ size_t utf8_words(const char *s, size_t len)
         len -= step;
     }
     return words;
+}
+
+int utf8_columns(uint32_t cp)
+{
+    return utf8proc_charwidth((utf8proc_int32_t)cp);
 }

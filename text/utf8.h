@@ -27,6 +27,11 @@ bool utf8_is_space(uint32_t cp);
 
 bool utf8_valid(const char *s, size_t len);
 
+/* How many columns of a terminal the code point takes: 0 (combining), 1 or 2
+ * (most of East Asia's).
+ */
+int utf8_columns(uint32_t cp);
+
 /* Append s, with U+FFFD for each maximal invalid part (as Python's
  * errors="replace" and the Unicode standard, 3.9, recommend).
  */

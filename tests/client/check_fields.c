@@ -76,13 +76,13 @@ START_TEST(columns_are_chosen_and_aligned)
 
     ck_assert_int_eq(
         fields_choose(known, "id,name,priority,twice,at", &f, NULL), 0);
-    fields_write(&f, items, 2, true, &b);
+    fields_table(&f, items, 2, false, &b);
     ck_assert_str_eq(b.data, "ID  NAME  PRIO  TWICE  AT\n"
                              " 7  good  -3    -6     1970-01-01T00:00:01Z\n"
                              "12  bad   4     8      -\n");
     buf_clear(&b);
     ck_assert_int_eq(fields_choose(known, "who,small,id,at", &f, NULL), 0);
-    fields_write(&f, items, 2, false, &b);
+    fields_tabs(&f, items, 2, &b);
     /* A tab within a field would be another column. */
     ck_assert_str_eq(b.data, "me?you\t1\t7\t1970-01-01T00:00:01Z\n\t0\t12\t\n");
     buf_free(&b);

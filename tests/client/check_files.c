@@ -11,7 +11,6 @@
 #include "client/output.h"
 #include "client/plan.h"
 #include "client/runstate.h"
-#include "client/table.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "tests/common/run.h"
@@ -438,41 +437,16 @@ START_TEST(the_tail_of_a_log)
 }
 END_TEST
 
-/* ---- table ---- */
-
-START_TEST(columns_are_aligned)
-{
-    static const struct table_column column[] = {
-        {"ID", true}, {"NAME", false}, {"X", false}, {NULL, false}};
-    struct buf b = BUF_INIT;
-    struct table t;
-
-    table_init(&t, column);
-    table_add(&t, "7");
-    table_add(&t, "caf\xc3\xa9");
-    table_add(&t, "");
-    table_add(&t, "1234");
-    table_add(&t, "a");
-    table_add(&t, "\033[2Jevil\n");
-    table_write(&t, &b);
-    ck_assert_str_eq(b.data, "  ID  NAME  X\n"
-                             "   7  caf\xc3\xa9  -\n"
-                             "1234  a     ?[2Jevil?\n");
-    buf_free(&b);
-    table_free(&t);
-}
-END_TEST
-
 int main(void)
 {
-    return RUN_TESTS(
-        "files", a_file_appears_when_committed,
-        what_is_not_committed_leaves_nothing, a_full_disk_is_an_error,
-        a_closed_pipe_is_told_apart, a_link_is_followed,
-        a_device_is_written_to_not_replaced, what_was_recorded_is_read_back,
-        every_change_is_named, a_damaged_record_is_refused,
-        only_one_run_at_a_time, the_stem_of_an_output,
-        a_child_is_restarted_so_often, hopeless_ends_are_not_repeated,
-        a_child_that_ignores_sigterm_is_killed, a_missing_program_is_named,
-        the_tail_of_a_log, columns_are_aligned);
+    return RUN_TESTS("files", a_file_appears_when_committed,
+                     what_is_not_committed_leaves_nothing,
+                     a_full_disk_is_an_error, a_closed_pipe_is_told_apart,
+                     a_link_is_followed, a_device_is_written_to_not_replaced,
+                     what_was_recorded_is_read_back, every_change_is_named,
+                     a_damaged_record_is_refused, only_one_run_at_a_time,
+                     the_stem_of_an_output, a_child_is_restarted_so_often,
+                     hopeless_ends_are_not_repeated,
+                     a_child_that_ignores_sigterm_is_killed,
+                     a_missing_program_is_named, the_tail_of_a_log);
 }

@@ -88,7 +88,7 @@ start_worker() { # start_worker [BACKEND-OPTIONS]: its process is $worker
     pids+=("$worker")
 }
 worker_ready() {
-    [ "$("$skein" worker ls --format state --no-header 2>/dev/null)" = ready ]
+    "$skein" worker ls --format state --no-header 2>/dev/null | grep -qx ready
 }
 
 # lines N: N scoring records.

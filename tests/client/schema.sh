@@ -48,6 +48,7 @@ is job-list ls
 is job-list ls --all
 is job-list ls -a -f state=cancelled
 is job-list cancel all --dry-run
+is job-list watch 1-3
 is worker-list worker ls
 is server server status
 is version version

@@ -5,7 +5,8 @@
 
 # Nobody there: 69, in at most 5 s. Begun first, looked at last.
 unreachable=('ls' 'show 1' 'show last' 'wait 1' 'results 1' 'errors 1'
-    'cancel 1' 'hold 1' 'release 1' 'set 1 -p 2' 'retry 1' 'rm 1' 'worker ls' 'server status' 'submit /dev/null -m x')
+    'cancel 1' 'hold 1' 'release 1' 'set 1 -p 2' 'retry 1' 'rm 1' watch
+    'worker ls' 'server status' 'submit /dev/null -m x')
 for i in "${!unreachable[@]}"; do
     (
         # shellcheck disable=SC2086 # words on purpose

@@ -146,8 +146,22 @@ START_TEST(words)
 }
 END_TEST
 
+START_TEST(columns)
+{
+    static const struct {
+        uint32_t cp;
+        int columns;
+    } row[] = {{'a', 1},    {0xe9, 1},   {0x301, 0},   {0x65e5, 2},
+               {0xff21, 2}, {0x200b, 0}, {0x1f600, 2}, {0x44f, 1}};
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        ck_assert_msg(utf8_columns(row[i].cp) == row[i].columns, "U+%04X: %d",
+                      row[i].cp, utf8_columns(row[i].cp));
+}
+END_TEST
+
 int main(void)
 {
     return RUN_TESTS("utf8", decoding, every_code_point_comes_back, repairing,
-                     words);
+                     words, columns);
 }
