@@ -438,6 +438,7 @@ void options_wrap(const char *text, size_t indent, size_t columns,
 /* "  -m, --model MODEL" then, from HELP_COLUMN, what it means. */
 static void help_row(const struct option_row *row, struct buf *out)
 {
+    struct buf fallback = BUF_INIT;
     size_t start = out->len;
     size_t width;
 
@@ -453,11 +454,15 @@ static void help_row(const struct option_row *row, struct buf *out)
     else
         buf_addf(out, "%*s", (int)(HELP_COLUMN - width), "");
     options_wrap(row->help, HELP_COLUMN, OPTIONS_COLUMNS, out);
-    if (row->required)
+    if (row->required) {
         buf_addf(out, "\n%*s[required]", HELP_COLUMN, "");
-    else if (row->type != OPTION_FLAG)
-        buf_addf(out, "\n%*s[default: %s]", HELP_COLUMN, "",
+    } else if (row->type != OPTION_FLAG) {
+        buf_addf(&fallback, "[default: %s]",
                  row->fallback ? row->fallback : "none");
+        buf_addf(out, "\n%*s", HELP_COLUMN, "");
+        options_wrap(fallback.data, HELP_COLUMN, OPTIONS_COLUMNS, out);
+        buf_free(&fallback);
+    }
     buf_addc(out, '\n');
 }
 

@@ -34,7 +34,7 @@ for command in "${commands[@]}"; do
     same "$command --help: nothing on stderr" "$err" ''
     # Each option with a value shows what happens without it.
     options=$(grep -cE '^ +(-., )?--[a-z-]+ [A-Z]' "$dir/stdout")
-    defaults=$(grep -cE '^ +\[(default: .+|required)\]$' "$dir/stdout")
+    defaults=$(grep -cE '^ +\[(default: |required\])' "$dir/stdout")
     same "$command --help: defaults" "$defaults" "$options"
 done
 run "$skein" help submit
