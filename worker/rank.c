@@ -664,6 +664,8 @@ static void read_scores(struct run *run, const struct part *p)
     const struct step *s = p->step;
 
     seq_scored(&run->seq, s->score_out + p->first, p->n);
+    if (!run->task->work.head.detail)
+        return;
     for (int32_t i = p->first; i < p->first + p->n; i++)
         tell(run->task, run->branch, s->score[i].target,
              s->score_out[i].logprob, s, i);

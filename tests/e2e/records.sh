@@ -86,7 +86,10 @@ equal "$(jq -c '. as $l | [range(.tokens | length)] |
     logprobs | sort -u)" true "that the token is among the likeliest"
 equal "$(jq -c 'select(.token_logprobs[0] == null) | .top_logprobs[0]' logprobs |
     sort -u)" null "the first token's alternatives"
-equal "$(body o5 '[.choices[] | .logprobs.tokens | length]')" '[4,3]' \
+# So does that harness: it leaves out the context and the generated token.
+equal "$(body o5 '.choices[1].logprobs.token_logprobs[2:-1]')" \
+    "$(native n6 .token_logprobs)" "a target's tokens, echoed"
+equal "$(body o5 '[.choices[] | .logprobs.tokens | length]')" '[4,5]' \
     "tokens of prompts with one generated"
 equal "$(body o13 '.choices[0].logprobs.tokens | all(startswith("token_id:"))')" \
     true "tokens as ids"
