@@ -88,6 +88,19 @@ void cmd_jobs_close(struct cmd_jobs *jobs)
     select_free(&jobs->select);
 }
 
+int cmd_input(const char *option, char *const *arg, int n_arg, const char **out,
+              struct err *err)
+{
+    if (n_arg > 0 && option != NULL)
+        return err_set(err, ERR_USAGE,
+                       "the input is given twice: %.60s and --input %.60s",
+                       arg[0], option);
+    if (n_arg == 0 && option == NULL)
+        return err_set(err, ERR_USAGE, "the input is missing: give FILE");
+    *out = n_arg > 0 ? arg[0] : option;
+    return 0;
+}
+
 bool cmd_color(const struct common_options *o)
 {
     return progress_color(o->color, isatty(STDOUT_FILENO));

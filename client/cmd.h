@@ -139,6 +139,18 @@ int cmd_jobs_open(const struct job_options *o, char *const *arg, int n_arg,
                   bool finished, struct cmd_jobs *out, struct err *err);
 void cmd_jobs_close(struct cmd_jobs *jobs);
 
+/* The input file of a command: its argument, or --input. ERR_USAGE. */
+int cmd_input(const char *option, char *const *arg, int n_arg, const char **out,
+              struct err *err);
+
+/* The row of that option, in `owner`. */
+#define CMD_INPUT_ROW(owner)                                               \
+    {                                                                      \
+        .name = "input", .letter = 'i', .type = OPTION_TEXT,               \
+        .offset = offsetof(owner, input), .value = "FILE",                 \
+        .help = "the same as FILE without an option", .offer = OFFER_FILES \
+    }
+
 /* Are colours wanted on standard output? */
 bool cmd_color(const struct common_options *o);
 

@@ -20,6 +20,7 @@
 #define STUCK_MS 2000   /* without a lease: is there a worker that fits? */
 
 static const struct option_row rows[] = {
+    CMD_INPUT_ROW(struct run_options),
     {.name = "model",
      .letter = 'm',
      .type = OPTION_TEXT,
@@ -522,10 +523,11 @@ static int run_run(const void *options, char *const *arg, int n_arg,
 {
     const struct run_options *o = options;
     struct run r = {.lock = -1, .out = {.fd = -1}, .errors = {.fd = -1}};
+    const char *input;
     int status = -1;
 
-    (void)n_arg;
-    if (interrupt_catch(err) < 0 || plan_make(o, arg[0], &r.plan, err) < 0)
+    if (cmd_input(o->input, arg, n_arg, &input, err) < 0
+        || interrupt_catch(err) < 0 || plan_make(o, input, &r.plan, err) < 0)
         return -1;
     progress_open(&r.screen, o->common.quiet, o->common.color);
     r.lock = runstate_lock(r.plan.dir, o->fresh, err);
@@ -558,7 +560,6 @@ const struct command cmd_run = {
                         "--devices cpu,cpu",
             .rows = rows,
             .common = cmd_local_rows,
-            .args_min = 1,
             .args_max = 1,
             .offer = OFFER_FILES,
         },

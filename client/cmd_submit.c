@@ -8,6 +8,7 @@
 #include "client/cmd.h"
 #include "client/interrupt.h"
 #include "client/json_out.h"
+#include "client/lint.h"
 #include "client/submit.h"
 #include "common/hash.h"
 #include "proto/limits.h"
@@ -15,6 +16,7 @@
 
 struct submit_options {
     struct common_options common;
+    const char *input;
     const char *model;
     const char *name;
     const char *bos;
@@ -23,9 +25,12 @@ struct submit_options {
     struct option_int priority;
     bool lenient;
     bool wait;
+    bool parsable;
+    bool dry_run;
 };
 
 static const struct option_row rows[] = {
+    CMD_INPUT_ROW(struct submit_options),
     {.name = "model",
      .letter = 'm',
      .type = OPTION_TEXT,
@@ -87,6 +92,15 @@ static const struct option_row rows[] = {
      .type = OPTION_FLAG,
      .offset = offsetof(struct submit_options, wait),
      .help = "then wait as skein wait does, with its exit status"},
+    {.name = "parsable",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct submit_options, parsable),
+     .help = "print the id and nothing else; progress of --wait neither"},
+    {.name = "dry-run",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct submit_options, dry_run),
+     .help = "check the file as skein validate does and whether a worker has "
+             "the model, and queue nothing; exit status 65 when a line is bad"},
     {.name = NULL},
 };
 
@@ -97,22 +111,23 @@ static const char *user_name(void)
     return p != NULL && strlen(p->pw_name) <= 64 ? p->pw_name : "";
 }
 
-/* A name for the job, malloc'ed: what was given, else that of the file. */
-static int job_name(const struct submit_options *o, const char *path,
-                    char **out, struct err *err)
+static int check_name(const char *name, struct err *err)
 {
-    const char *given = o->name;
-
-    if (given == NULL) {
-        *out = cmd_job_name(strcmp(path, "-") == 0 ? "stdin" : path);
-        return 0;
-    }
-    if (strlen(given) > JOB_NAME_BYTES_MAX || !utf8_valid(given, strlen(given)))
+    if (name != NULL
+        && (strlen(name) > JOB_NAME_BYTES_MAX
+            || !utf8_valid(name, strlen(name))))
         return err_set(err, ERR_USAGE,
                        "option --name: at most %d bytes of UTF-8",
                        JOB_NAME_BYTES_MAX);
-    *out = xstrdup(given);
     return 0;
+}
+
+/* What was given, else the name of the file, malloc'ed. */
+static char *job_name(const struct submit_options *o, const char *path)
+{
+    if (o->name != NULL)
+        return xstrdup(o->name);
+    return cmd_job_name(strcmp(path, "-") == 0 ? "stdin" : path);
 }
 
 /* "name" or "name@fingerprint", of which a beginning in hex suffices. */
@@ -134,12 +149,17 @@ static int check_model(const char *model, struct err *err)
     return 0;
 }
 
+static bool is_quiet(const struct submit_options *o)
+{
+    return o->common.quiet || o->parsable;
+}
+
 static void say_submitted(const struct submit_options *o,
                           const struct submit_result *s)
 {
     unsigned long long id = s->job;
 
-    if (o->common.quiet)
+    if (is_quiet(o))
         return;
     fprintf(stderr, "%llu records, %llu rejected, %llu lines\n",
             (unsigned long long)s->records, (unsigned long long)s->rejected,
@@ -149,9 +169,10 @@ static void say_submitted(const struct submit_options *o,
                 id);
     if (!o->wait)
         fprintf(stderr,
+                "  skein watch %llu      shows how it goes\n"
                 "  skein wait %llu       waits for it\n"
                 "  skein results %llu    prints what is there\n",
-                id, id);
+                id, id, id);
 }
 
 static int print_submitted(const struct submit_result *s, bool json,
@@ -174,6 +195,91 @@ static int print_submitted(const struct submit_result *s, bool json,
     return json_print(o, err);
 }
 
+/* ---- --dry-run ----------------------------------------------------------- */
+
+/* Workers that announce the model, whatever its fingerprint. */
+static int count_workers(struct rpc *r, const char *model, unsigned *out,
+                         struct err *err)
+{
+    Skein__WorkersQuery q = SKEIN__WORKERS_QUERY__INIT;
+    size_t len = strcspn(model, "@");
+    struct wire_msg m;
+
+    *out = 0;
+    if (rpc_call(r, WIRE_WORKERS_QUERY, &q.base, WIRE_WORKERS, &m, err) < 0)
+        return -1;
+    for (size_t i = 0; i < m.workers->n_worker; i++) {
+        const Skein__WorkerInfo *w = m.workers->worker[i];
+        bool has = false;
+
+        for (size_t k = 0; k < w->n_model; k++)
+            has = has
+                  || (strlen(w->model[k]->name) == len
+                      && strncmp(w->model[k]->name, model, len) == 0);
+        *out += has;
+    }
+    wire_free(&m);
+    return 0;
+}
+
+static int print_dry_run(const struct submit_options *o, const struct lint *l,
+                         unsigned workers, struct err *err)
+{
+    json_t *object;
+
+    if (o->common.json) {
+        object = json_begin();
+        json_object_set_new(object, "dry_run", json_true());
+        json_object_set_new(object, "lines",
+                            json_integer((json_int_t)l->lines));
+        json_object_set_new(object, "records",
+                            json_integer((json_int_t)l->records));
+        json_object_set_new(object, "rejected",
+                            json_integer((json_int_t)l->bad));
+        json_object_set_new(object, "warnings",
+                            json_integer((json_int_t)l->warned));
+        json_object_set_new(object, "workers", json_integer(workers));
+        return json_print(object, err);
+    }
+    if (is_quiet(o))
+        return 0;
+    fprintf(stderr,
+            "a dry run: nothing is queued\n%llu records, %llu rejected, %llu "
+            "lines\n",
+            (unsigned long long)l->records, (unsigned long long)l->bad,
+            (unsigned long long)l->lines);
+    if (l->bad > 0)
+        fprintf(stderr, "  skein validate    shows the rejected lines\n");
+    if (workers > 0)
+        fprintf(stderr, "%u worker%s with the model %s\n", workers,
+                workers == 1 ? "" : "s", o->model);
+    else
+        fprintf(stderr, "no worker has the model %s: the job would wait\n",
+                o->model);
+    return 0;
+}
+
+static int dry_run(const struct submit_options *o, struct input *in,
+                   struct err *err)
+{
+    struct lint_rules rules = {.lenient = o->lenient, .dir = lint_dir()};
+    struct rpc *r = cmd_connect(&o->common, err);
+    unsigned workers;
+    struct lint l;
+    int status = -1;
+
+    if (r != NULL && count_workers(r, o->model, &workers, err) == 0) {
+        if (lint_run(in, &rules, &l, err) == 0
+            && print_dry_run(o, &l, workers, err) == 0)
+            status = l.bad > 0 ? ERR_INVALID : 0;
+        lint_free(&l);
+    }
+    rpc_close(r);
+    return status;
+}
+
+/* ---- the command --------------------------------------------------------- */
+
 static int send_job(struct rpc *r, const struct submit_options *o,
                     struct input *in, char *name, struct submit_result *out,
                     struct err *err)
@@ -194,38 +300,49 @@ static int send_job(struct rpc *r, const struct submit_options *o,
     return submit_send(r, in, request_id, &spec, NULL, NULL, out, err);
 }
 
+static int submit(const struct submit_options *o, const char *path,
+                  struct input *in, struct err *err)
+{
+    struct common_options common = o->common;
+    struct select_jobs ended = {.n = 0};
+    struct rpc *r = cmd_connect(&common, err);
+    struct submit_result done;
+    char *name = job_name(o, path);
+    int status = -1;
+
+    common.quiet = is_quiet(o);
+    if (r == NULL || send_job(r, o, in, name, &done, err) < 0
+        || print_submitted(&done, common.json, err) < 0)
+        goto out;
+    if (!common.quiet)
+        submit_say_warnings(path, &done);
+    say_submitted(o, &done);
+    status = o->wait ? cmd_wait_for(r, &common, &done.job, 1, &ended, err) : 0;
+out:
+    select_jobs_free(&ended);
+    free(name);
+    rpc_close(r);
+    return status;
+}
+
 static int run_submit(const void *options, char *const *arg, int n_arg,
                       struct err *err)
 {
     const struct submit_options *o = options;
-    struct select_jobs ended = {.n = 0};
     struct input in = INPUT_INIT;
-    struct submit_result done;
-    struct rpc *r = NULL;
-    char *name = NULL;
+    const char *path;
     int status = -1;
 
-    (void)n_arg;
-    if (check_model(o->model, err) < 0)
-        return -1;
-    if (job_name(o, arg[0], &name, err) < 0
+    if (o->dry_run && o->wait)
+        return err_set(err, ERR_USAGE,
+                       "--dry-run queues nothing to --wait for");
+    if (cmd_input(o->input, arg, n_arg, &path, err) < 0
+        || check_model(o->model, err) < 0 || check_name(o->name, err) < 0
         || (o->wait && interrupt_catch(err) < 0)
-        || input_open(arg[0], &in, err) < 0)
-        goto out;
-    r = cmd_connect(&o->common, err);
-    if (r == NULL || send_job(r, o, &in, name, &done, err) < 0
-        || print_submitted(&done, o->common.json, err) < 0)
-        goto out;
-    if (!o->common.quiet)
-        submit_say_warnings(arg[0], &done);
-    say_submitted(o, &done);
-    status =
-        o->wait ? cmd_wait_for(r, &o->common, &done.job, 1, &ended, err) : 0;
-out:
-    select_jobs_free(&ended);
+        || input_open(path, &in, err) < 0)
+        return -1;
+    status = o->dry_run ? dry_run(o, &in, err) : submit(o, path, &in, err);
     input_close(&in);
-    free(name);
-    rpc_close(r);
     return status;
 }
 
@@ -246,7 +363,6 @@ const struct command cmd_submit = {
                         "  id=$(skein submit - -m rwkv7-1.5b < in.jsonl)",
             .rows = rows,
             .common = common_rows,
-            .args_min = 1,
             .args_max = 1,
             .offer = OFFER_FILES,
         },

@@ -199,12 +199,11 @@ static int run_validate(const void *options, char *const *arg, int n_arg,
                         struct err *err)
 {
     const struct validate_options *o = options;
-    const char *dir = getenv("TMPDIR");
     struct lint_rules rules = {
         .lenient = o->lenient,
         .shown_max =
             o->max_errors.given ? (size_t)o->max_errors.value : SHOWN_DEFAULT,
-        .dir = dir != NULL && dir[0] == '/' ? dir : "/var/tmp",
+        .dir = lint_dir(),
     };
     struct tokenizer *tokenizer;
     json_t *list = NULL;

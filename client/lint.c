@@ -19,6 +19,13 @@ struct linter {
     size_t cap;
 };
 
+const char *lint_dir(void)
+{
+    const char *dir = getenv("TMPDIR");
+
+    return dir != NULL && dir[0] == '/' ? dir : "/var/tmp";
+}
+
 const char *lint_kind_name(enum record_kind kind)
 {
     static const char *const name[LINT_KINDS] = {

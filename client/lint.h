@@ -51,6 +51,11 @@ struct lint {
     size_t n;
 };
 
+/* Where ids go that memory does not hold, unless somebody knows better: TMPDIR,
+ * else /var/tmp.
+ */
+const char *lint_dir(void);
+
 /* "score", "choice", "rolling", "generate": static. */
 const char *lint_kind_name(enum record_kind kind);
 

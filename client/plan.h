@@ -16,6 +16,7 @@
 
 struct run_options {
     struct common_options common;
+    const char *input;
     const char *model;
     const char *output;
     const char *errors;

@@ -155,4 +155,68 @@ expect 0 'cancel all'
 says stderr '^job 6 is cancelled; .*: skein results 6$' 'cancel all'
 run "$skein" cancel all
 expect 5 'nothing is left to cancel'
+# ---- submit: the input by name, a dry run, the id alone
+run "$skein" submit --input some.jsonl -m null --dry-run
+expect 65 'a dry run of a file with a bad line'
+same 'a dry run prints no id' "$out" ''
+says stderr '^2 records, 1 rejected, 3 lines$' 'submit --dry-run'
+says stderr '^1 worker with the model null$' 'submit --dry-run: workers'
+run "$skein" submit good.jsonl -m other@00 --dry-run --json
+expect 0 'a dry run of a good file'
+same 'a dry run, JSON' "$(jq -c '[.dry_run,.records,.rejected,.workers]' stdout)" \
+    '[true,3,0,0]'
+run "$skein" submit good.jsonl -m other --dry-run
+says stderr 'no worker has the model other' 'a dry run without a worker'
+run "$skein" submit good.jsonl -i good.jsonl -m null
+expect 2 'two inputs'
+run "$skein" submit -m null
+expect 2 'no input'
+run "$skein" submit good.jsonl -m null --dry-run --wait
+expect 2 '--dry-run and --wait'
+run "$skein" submit -i some.jsonl -m null --parsable --wait
+expect 1 'submit --parsable --wait'
+same 'nothing but the id' "$out$err" 8
+run "$skein" cancel 8
+expect 81 'cancel of a finished job'
+
+
+# ---- every order and every command that takes jobs has the filter
+about() { # about COMMAND...: the ids of a dry run
+    run "$skein" "$@" --json
+    jq -c 'if type == "array" then [.[].id] else .error.code end' stdout
+}
+run "$skein" submit good.jsonl -m other -n x -q
+run "$skein" submit good.jsonl -m other -n y -q
+run "$skein" hold y -q
+same 'cancel' "$(about cancel all --filter name=x --dry-run)" '[9]'
+same 'hold' "$(about hold all --filter 'name!=y' --dry-run)" '[9]'
+same 'release' "$(about release all --filter model=other --dry-run)" '[10]'
+same 'set' "$(about set all -p 3 --filter state=held,queued --dry-run)" '[9,10]'
+same 'retry' "$(about retry all --filter state=cancelled,id=4,7 --dry-run)" '[4,7]'
+same 'rm' "$(about rm all --filter state=done,name=b --dry-run)" '[2,3]'
+same 'nothing passes' "$(about rm all --filter name=zzz --dry-run)" '"not_found"'
+run "$skein" wait all --filter state=done,name=a
+expect 0 'wait --filter'
+run "$skein" results all --filter id=2 -o out
+same 'results --filter' "$(wc -l <out)" 2
+run "$skein" hold x --dry-run -q
+run "$skein" release y --dry-run -q
+run "$skein" set x --priority 5 --dry-run
+says stderr 'nothing was done' 'set --dry-run'
+run "$skein" show x,y --json
+same 'dry runs did nothing' "$(jq -c '[.[] | .status, .priority]' stdout)" \
+    '["queued",0,"held",0]'
+
+# ---- what a job is told with
+echo '{"context":"a","target":" b","colour":1}' >odd.jsonl
+run "$skein" submit odd.jsonl -m null --created 1700000000 --seed 7 --bos if-empty
+says stderr '^0 records, 1 rejected' 'an unknown key'
+run "$skein" show last --json
+same 'recorded' "$(jq -c '[.created,.seed,.bos]' stdout)" '[1700000000,7,"if-empty"]'
+run "$skein" submit odd.jsonl -m null --lenient
+says stderr '^odd.jsonl:1: warning: .*colour' '--lenient'
+says stderr '^1 records, 0 rejected' '--lenient'
+run "$skein" run --input good.jsonl -m null -o ran.jsonl
+expect 0 'run --input'
+same 'run --input' "$(wc -l <ran.jsonl)" 3
 finish

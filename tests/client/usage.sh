@@ -68,6 +68,21 @@ if [ -s "$BIN/../man/skein.1.scd" ]; then
     done
 fi
 
+# Every option of its own that a command has is used by some script.
+scripts=$(sed -e ':a' -e '/\\$/{N;s/\\\n//;ba}' "$SRC"/tests/client/*.sh "$SRC"/tests/e2e/*.sh |
+    sed 's/^ *ids /is x ls /; s/\$(ids /$(is x ls /')
+for command in "${commands[@]}"; do
+    # shellcheck disable=SC2086
+    "$skein" $command --help | sed '/ --server\| --config/,$d' |
+        sed -nE 's/^ +((-.), )?--([a-z-]+).*/\2 \3/p' >"$dir/options"
+    while read -r short long; do
+        [ -n "$long" ] || long=$short short=
+        checks=$((checks + 1))
+        grep -Eq -- "(skein\"?|is [a-z-]+|about|['(]) *$command .*(--$long${short:+|$short})([ =\"')]|\$)" <<<"$scripts" ||
+            fail "no script uses $command --$long"
+    done <"$dir/options"
+done
+
 # Unknown commands name the nearest.
 run "$skein" sumbit
 expect 2 'sumbit'
