@@ -1,23 +1,29 @@
 /* Embedding, residual sums and LayerNorm: one block per row. */
 #include "cuda/kernels.h"
-#include "cuda/math.cuh"
+#include "cuda/norm.cuh"
 
 #define THREADS 128
 
-static __global__ void embed(int c, const int32_t *token, const float *emb,
-                             float *x)
+static __global__ void embed(int c, const int32_t *token, const int32_t *last,
+                             const float *emb, float *x)
 {
-    const float *from = emb + (size_t)token[blockIdx.x] * c;
+    const int32_t given = token[blockIdx.x];
+    const float *from = emb + (size_t)(given < 0 ? last[~given] : given) * c;
     float *to = x + (size_t)blockIdx.x * c;
 
-    for (int i = threadIdx.x; i < c; i += blockDim.x)
-        to[i] = from[i];
+    for (int i = 4 * threadIdx.x; i < c; i += 4 * blockDim.x) {
+        float four[4];
+
+        math_load4(from + i, four);
+        math_store4(to + i, four);
+    }
 }
 
 extern "C" cudaError_t kernel_embed(int rows, int c, const int32_t *token,
-                                    const float *emb, float *x, cudaStream_t s)
+                                    const int32_t *last, const float *emb,
+                                    float *x, cudaStream_t s)
 {
-    embed<<<rows, THREADS, 0, s>>>(c, token, emb, x);
+    embed<<<rows, THREADS, 0, s>>>(c, token, last, emb, x);
     return cudaGetLastError();
 }
 
@@ -47,29 +53,6 @@ static __device__ void load_row(const struct add_norm &a, float *row)
     }
 }
 
-/* By one warp: sixteen partial sums, twice side by side. */
-static __device__ void moments(const float *row, int c, float *mean,
-                               float *scale)
-{
-    const int lane = threadIdx.x & 15;
-    float sum = 0.0f, m;
-
-#pragma unroll 16
-    for (int i = lane; i < c; i += 16)
-        sum = sum + row[i];
-    m = math_sum16(sum) / (float)c;
-    sum = 0.0f;
-#pragma unroll 16
-    for (int i = lane; i < c; i += 16) {
-        float d = row[i] - m;
-
-        sum = math_fma(d, d, sum);
-    }
-    sum = math_sum16(sum) / (float)c;
-    *mean = m;
-    *scale = 1.0f / sqrtf(sum + LAYER_NORM_EPS);
-}
-
 static __global__ void add_norm(struct add_norm a)
 {
     extern __shared__ __align__(16) float row[];
@@ -83,7 +66,7 @@ static __global__ void add_norm(struct add_norm a)
     if (threadIdx.x < 32) {
         float m, d;
 
-        moments(row, a.c, &m, &d);
+        norm_moments(row, a.c, &m, &d);
         if (threadIdx.x == 0) {
             mean = m;
             scale = d;

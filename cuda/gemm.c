@@ -1,13 +1,17 @@
 #include "cuda/gemm.h"
 
 #include <cublasLt.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "cuda/cu.h"
+#include "cuda/group.h"
 
 #define WORKSPACE_BYTES ((size_t)32 << 20)
 #define CANDIDATES 8
+#define TILE_ROWS 1024 /* own tiles are tried up to here */
+#define REPS 3
 #define KINDS 3   /* of kernel_product_fill() */
 #define PERIOD 61 /* rows of test data that differ */
 #define REFERENCE 64
@@ -27,8 +31,13 @@ struct layouts {
 struct shape {
     int n, k;
     int rows; /* admitted up to */
-    struct {
-        bool library;
+    struct plan {
+        enum {
+            PLAN_PRODUCT,
+            PLAN_TILE,
+            PLAN_LIBRARY
+        } kind;
+        enum group_tile tile;
         cublasLtMatmulAlgo_t algo;
         struct layouts layouts;
     } plan[BUCKETS];
@@ -37,6 +46,8 @@ struct shape {
 struct gemm {
     enum narrow_type type;
     cudaStream_t stream;
+    struct grouper grouper;
+    cudaEvent_t begin, end; /* of a trial */
     cublasLtHandle_t lt;
     cublasLtMatmulDesc_t desc;
     cublasLtMatmulPreference_t preference;
@@ -91,7 +102,10 @@ static int begin_library(struct gemm *g, struct err *err)
     const uint32_t no_reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
     const size_t bytes = WORKSPACE_BYTES;
 
-    if (LT(cublasLtCreate(&g->lt), err) < 0
+    if (grouper_init(&g->grouper, g->type, g->stream, err) < 0
+        || CU(cudaEventCreate(&g->begin), err) < 0
+        || CU(cudaEventCreate(&g->end), err) < 0
+        || LT(cublasLtCreate(&g->lt), err) < 0
         || CU(cudaMalloc(&g->workspace, bytes), err) < 0
         || LT(cublasLtMatmulDescCreate(&g->desc, CUBLAS_COMPUTE_32F,
                                        CUDA_R_32F),
@@ -140,6 +154,10 @@ void gemm_destroy(struct gemm *g)
     for (int i = 0; i < g->n_shape; i++)
         for (int b = 0; b < BUCKETS; b++)
             layouts_end(&g->shape[i].plan[b].layouts);
+    if (g->begin != NULL)
+        (void)cudaEventDestroy(g->begin);
+    if (g->end != NULL)
+        (void)cudaEventDestroy(g->end);
     if (g->preference != NULL)
         (void)cublasLtMatmulPreferenceDestroy(g->preference);
     if (g->desc != NULL)
@@ -167,15 +185,49 @@ static int layouts_begin(struct layouts *l, const struct gemm *g, int n, int k,
     return -1;
 }
 
-static cublasStatus_t multiply(const struct gemm *g, const struct layouts *l,
-                               const void *w, const void *x, float *y,
-                               const cublasLtMatmulAlgo_t *algo)
+static int multiply(const struct gemm *g, const struct plan *p,
+                    const struct cuda_matrix *w, const void *x, float *y,
+                    struct err *err)
 {
     const float one = 1.0f, zero = 0.0f;
+    const struct layouts *l = &p->layouts;
 
-    return cublasLtMatmul(g->lt, g->desc, &one, w, l->w, x, l->x, &zero, y,
-                          l->y, y, l->y, algo, g->workspace, WORKSPACE_BYTES,
-                          g->stream);
+    return LT(cublasLtMatmul(g->lt, g->desc, &one, w->at, l->w, x, l->x, &zero,
+                             y, l->y, y, l->y, &p->algo, g->workspace,
+                             WORKSPACE_BYTES, g->stream),
+              err);
+}
+
+static int multiply_tiles(const struct gemm *g, enum group_tile tile,
+                          const struct cuda_matrix *w, const void *x, int rows,
+                          float *y, struct err *err)
+{
+    const struct group_item item = {.x_at = x,
+                                    .w_at = w->at,
+                                    .n = w->n,
+                                    .k = w->k,
+                                    .op = GROUP_NATURAL,
+                                    .y = y};
+    struct group group = {.n_item = 0};
+
+    if (grouper_add(&g->grouper, &group, &item, rows, err) < 0)
+        return -1;
+    return CU(kernel_group(g->type, &group, rows, tile,
+                           g->grouper.multiprocessors, g->stream),
+              err);
+}
+
+/* y = x W^T by a plan for at least so many rows. */
+static int run_plan(const struct gemm *g, const struct plan *p,
+                    const struct cuda_matrix *w, const void *x, int rows,
+                    float *y, struct err *err)
+{
+    if (p->kind == PLAN_LIBRARY)
+        return multiply(g, p, w, x, y, err);
+    if (p->kind == PLAN_TILE)
+        return multiply_tiles(g, p->tile, w, x, rows, y, err);
+    return CU(kernel_product(g->type, rows, w->n, w->k, w->at, x, y, g->stream),
+              err);
 }
 
 /* ---- admission ------------------------------------------------------------- */
@@ -247,17 +299,19 @@ static int trial_begin(struct trial *t, const struct gemm *g, int n, int k,
  * merely not admitted.
  */
 static int try_plan(const struct gemm *g, const struct trial *t,
-                    const struct layouts *l, int n, int rows,
-                    const cublasLtMatmulAlgo_t *algo, struct err *err)
+                    const struct plan *p, int n, int k, int rows,
+                    struct err *err)
 {
     const size_t bytes = (size_t)rows * (size_t)n * 4;
     int32_t differs = 0;
+    struct err refused;
 
     for (int i = 0; i < KINDS; i++) {
+        const struct cuda_matrix w = {t->w[i], n, k};
+
         if (CU(cudaMemsetAsync(t->y, 0xff, bytes, g->stream), err) < 0)
             return -1;
-        if (multiply(g, l, t->w[i], t->x[i], t->y, algo)
-            != CUBLAS_STATUS_SUCCESS) {
+        if (run_plan(g, p, &w, t->x[i], rows, t->y, &refused) < 0) {
             (void)cudaGetLastError();
             return 0;
         }
@@ -277,30 +331,77 @@ static int try_plan(const struct gemm *g, const struct trial *t,
     return differs == 0;
 }
 
+/* Milliseconds of a plan that was admitted, the least of some runs. */
+static int time_plan(const struct gemm *g, const struct trial *t,
+                     const struct plan *p, int n, int k, int rows, float *ms,
+                     struct err *err)
+{
+    const struct cuda_matrix w = {t->w[0], n, k};
+
+    for (int i = 0; i < REPS; i++) {
+        float now;
+
+        if (CU(cudaEventRecord(g->begin, g->stream), err) < 0
+            || run_plan(g, p, &w, t->x[0], rows, t->y, err) < 0
+            || CU(cudaEventRecord(g->end, g->stream), err) < 0
+            || CU(cudaEventSynchronize(g->end), err) < 0
+            || CU(cudaEventElapsedTime(&now, g->begin, g->end), err) < 0)
+            return -1;
+        *ms = i == 0 || now < *ms ? now : *ms;
+    }
+    return 0;
+}
+
+/* `p` becomes *best when its bits are right and it is the fastest yet. */
+static int compete(const struct gemm *g, const struct trial *t,
+                   const struct plan *p, int n, int k, int rows, float *least,
+                   struct plan *best, struct err *err)
+{
+    int admitted = try_plan(g, t, p, n, k, rows, err);
+    float ms;
+
+    if (admitted <= 0)
+        return admitted;
+    if (time_plan(g, t, p, n, k, rows, &ms, err) < 0)
+        return -1;
+    if (ms < *least) {
+        *least = ms;
+        *best = *p;
+    }
+    return 0;
+}
+
+/* The best of the library's plans and of our own tiles. */
 static int find_plan(const struct gemm *g, const struct trial *t,
                      struct shape *s, int bucket, struct err *err)
 {
     cublasLtMatmulHeuristicResult_t found[CANDIDATES];
     const int rows = bucket_rows[bucket];
-    int n_found = 0, admitted = 0;
-    struct layouts *l = &s->plan[bucket].layouts;
+    struct plan *best = &s->plan[bucket], p = {.kind = PLAN_LIBRARY};
+    float least = INFINITY;
+    int n_found = 0;
 
-    if (layouts_begin(l, g, s->n, s->k, rows, err) < 0)
+    if (layouts_begin(&p.layouts, g, s->n, s->k, rows, err) < 0)
         return -1;
+    best->layouts = p.layouts; /* owned by the table, whatever wins */
     /* No candidate at all is an error status, and no reason to stop. */
-    if (cublasLtMatmulAlgoGetHeuristic(g->lt, g->desc, l->w, l->x, l->y, l->y,
-                                       g->preference, CANDIDATES, found,
-                                       &n_found)
+    if (cublasLtMatmulAlgoGetHeuristic(g->lt, g->desc, p.layouts.w, p.layouts.x,
+                                       p.layouts.y, p.layouts.y, g->preference,
+                                       CANDIDATES, found, &n_found)
         != CUBLAS_STATUS_SUCCESS)
         n_found = 0;
-    for (int i = 0; i < n_found && admitted == 0; i++) {
-        admitted = try_plan(g, t, l, s->n, rows, &found[i].algo, err);
-        if (admitted == 1) {
-            s->plan[bucket].library = true;
-            s->plan[bucket].algo = found[i].algo;
-        }
+    for (int i = 0; i < n_found; i++) {
+        p.algo = found[i].algo;
+        if (compete(g, t, &p, s->n, s->k, rows, &least, best, err) < 0)
+            return -1;
     }
-    return admitted < 0 ? -1 : 0;
+    p.kind = PLAN_TILE;
+    for (int i = 0; i < GROUP_TILES && rows <= TILE_ROWS; i++) {
+        p.tile = (enum group_tile)i;
+        if (compete(g, t, &p, s->n, s->k, rows, &least, best, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static struct shape *find_shape(struct gemm *g, int n, int k)
@@ -343,8 +444,8 @@ void gemm_count(const struct gemm *g, int *library, int *own)
     *library = *own = 0;
     for (int i = 0; i < g->n_shape; i++) {
         for (int b = 0; b <= bucket_of(g->shape[i].rows); b++) {
-            *library += g->shape[i].plan[b].library;
-            *own += !g->shape[i].plan[b].library;
+            *library += g->shape[i].plan[b].kind == PLAN_LIBRARY;
+            *own += g->shape[i].plan[b].kind != PLAN_LIBRARY;
         }
     }
 }
@@ -354,16 +455,11 @@ void gemm_count(const struct gemm *g, int *library, int *own)
 static int run_slice(struct gemm *g, const struct cuda_matrix *w, const void *x,
                      int rows, float *y, struct err *err)
 {
+    static const struct plan plain = {.kind = PLAN_PRODUCT};
     const struct shape *s = find_shape(g, w->n, w->k);
-    const int bucket = bucket_of(rows);
 
-    if (s == NULL || !s->plan[bucket].library)
-        return CU(
-            kernel_product(g->type, rows, w->n, w->k, w->at, x, y, g->stream),
-            err);
-    return LT(multiply(g, &s->plan[bucket].layouts, w->at, x, y,
-                       &s->plan[bucket].algo),
-              err);
+    return run_plan(g, s != NULL ? &s->plan[bucket_of(rows)] : &plain, w, x,
+                    rows, y, err);
 }
 
 int gemm_run(struct gemm *g, const struct cuda_matrix *w, const void *x,

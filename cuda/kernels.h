@@ -56,9 +56,10 @@ struct cuda_piece {
 
 /* ---- embed.cu ---- */
 
-/* x[T][C] = emb[token[T]] */
+/* x[T][C] = emb[token[T]]; a token below zero stands for last[~token]. */
 cudaError_t kernel_embed(int rows, int c, const int32_t *token,
-                         const float *emb, float *x, cudaStream_t s);
+                         const int32_t *last, const float *emb, float *x,
+                         cudaStream_t s);
 
 /* x += y (+ bias), unless y.at is NULL; then, unless h is NULL,
  * h = LN(x; weight, bias). h may be x.
@@ -76,26 +77,41 @@ struct add_norm {
 cudaError_t kernel_add_norm(const struct add_norm *a, cudaStream_t s);
 #define ADD_NORM_C_MAX 12288 /* a row must fit shared memory */
 
-/* ---- mix.cu ---- */
+/* ---- shift.cu ---- */
 
 #define MIX_MAX 6
+#define SHIFT_CLEAR 2
 
-/* Steps 4, 5 and 17: out[i] = h + (before - h) * x[i], where `before` is the row
- * above, or the shift state of the slot that begins here.
+/* Steps 3-5 and 17, after the residual sum of the block before: x_out = x + y
+ * (+ bias); h = LN(x_out; weight, bias); out[i] = h + (before - h) * mix[i],
+ * where `before` is h of the row above, or the shift state of the slot that
+ * begins here. The last h of a piece of one row becomes the slot's shift state;
+ * that of a longer piece goes to h, for kernel_keep_shift().
  */
-struct mix {
-    int rows, c, n;          /* n of the MIX_MAX are used */
-    const float *h;          /* [T][C] */
-    const int32_t *begins;   /* [T] slot of the piece that begins here or -1 */
-    const float *state;      /* slot 0's shift row */
-    size_t stride;           /* floats from slot to slot */
-    const float *x[MIX_MAX]; /* [C] each */
+struct shift {
+    int rows, c, n;        /* n of the MIX_MAX are used: 1 or all */
+    const float *x;        /* [T][C] */
+    struct wide_rows y;    /* [T][C]; at NULL: nothing to add */
+    const float *y_bias;   /* [C] or NULL */
+    float *x_out;          /* [T][C], not x */
+    const float *weight;   /* [C] */
+    const float *bias;     /* [C] */
+    const int32_t *begins; /* [T] slot of the piece that begins here or -1 */
+    const int32_t *ends;   /* [T] slot of the piece that ends here or -1 */
+    float *state;          /* slot 0's shift row */
+    size_t stride;         /* floats from slot to slot */
+    float *h;              /* [T][C], only rows that end a piece */
+    const float *mix[MIX_MAX]; /* [C] each */
     struct narrow_rows out[MIX_MAX];
     enum narrow_type type;
+    bool scaled; /* fp16: results may be 2^15 or more; else they may not */
+    uint32_t *clear[SHIFT_CLEAR]; /* [T] each, or NULL: set to zero */
 };
-cudaError_t kernel_mix(const struct mix *a, cudaStream_t s);
+cudaError_t kernel_shift(const struct shift *a, cudaStream_t s);
 
-/* The last row of every piece becomes its slot's shift state. */
+/* h of the last row of every piece of more than one becomes its slot's shift
+ * state.
+ */
 cudaError_t kernel_keep_shift(int pieces, int c, const struct cuda_piece *piece,
                               const float *h, float *state, size_t stride,
                               cudaStream_t s);
@@ -114,12 +130,16 @@ cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
                           enum narrow_op op, enum narrow_type type,
                           struct narrow_rows out, cudaStream_t s);
 
-/* out[rows][width] = in[rows][cols], zero beyond cols. *overflow becomes 1 when
- * a finite weight does not fit fp16.
+/* x[rows][width] = exp(-exp(-1/2) sigmoid(bias + x)), or sigmoid(bias + x). */
+cudaError_t kernel_activate(int rows, int width, const float *bias, bool decay,
+                            float *x, cudaStream_t s);
+
+/* Rows of y [rows][C], fp16, with over[row] not zero, the largest magnitude's
+ * bits: scaled, infinities taken from `spill` first. y_up of every row.
  */
-cudaError_t kernel_narrow_weights(int64_t rows, int64_t cols, int64_t width,
-                                  const float *in, enum narrow_type type,
-                                  void *out, int32_t *overflow, cudaStream_t s);
+cudaError_t kernel_refit_spilled(int rows, int c, const uint32_t *over,
+                                 const float *spill, void *y, float *y_up,
+                                 cudaStream_t s);
 
 /* ---- load.cu ---- */
 
@@ -129,22 +149,27 @@ cudaError_t kernel_widen(int64_t n, enum narrow_type type, const void *in,
 
 /* ---- wkv7.cu ---- */
 
-/* Steps 7 (from the decay logit), 8, 10-15 and the gate of 16, for all heads of
- * all pieces. One thread owns a value channel and walks the keys in order, for
- * one token as for thousands: prefill and decode have the same bits.
+/* Steps 10-15 and the gate of 16, for all heads of all pieces. A value channel
+ * belongs to one thread, which walks the keys in order, for one token as for
+ * thousands: prefill and decode have the same bits.
  */
 struct wkv7 {
     int pieces, c, h, n;
-    const struct cuda_piece *piece; /* [P] */
-    struct wide_rows r, w, k, v, a, g;
-    struct wide_rows mix_v; /* logit of the value residual; layer 0: NULL */
-    float *first_v;         /* [T][C] written by layer 0, read by the others */
-    const float *w0, *a0, *v0, *k_k, *k_a, *r_k, *weight, *bias; /* [C] */
+    const struct cuda_piece *piece; /* [P]; one without rows is skipped */
+    const float *r, *k, *v, *g;     /* [T][C] products */
+    const float *decay, *rate;      /* [T][C] steps 7 and 8 */
+    const float *gate_v;            /* [T][C] of step 10; layer 0: NULL */
+    const float *first_v;           /* [T][C] layer 0's v */
+    const float *k_k, *k_a, *r_k, *weight, *bias; /* [C] */
     int split_max; /* with at most so many blocks staging has threads of its
                     * own (N = 64); a matter of speed alone */
+    int multiprocessors;
     float *state;  /* slot 0's S of the layer: [H][N key][N value] */
     size_t stride; /* floats from slot to slot */
-    float *y;      /* [T][C] */
+    enum narrow_type type;
+    void *y;        /* [T][C] of the type; fp16: see kernel_refit_spilled() */
+    float *spill;   /* [T][C] fp16 */
+    uint32_t *over; /* [T] fp16; zero before */
 };
 cudaError_t kernel_wkv7(const struct wkv7 *a, cudaStream_t s);
 bool kernel_wkv7_has(int n); /* is there a kernel for this head size? */

@@ -93,6 +93,12 @@ __device__ __forceinline__ float math_sigmoid(float x)
     return math_fma(y * inverse, lost, y);
 }
 
+/* Step 7 from the decay logit. */
+__device__ __forceinline__ float math_decay(float z)
+{
+    return math_exp(DECAY_SCALE * math_sigmoid(z));
+}
+
 __device__ __forceinline__ float math_tanh(float x)
 {
     float a = fabsf(x), z = x * x, p, near, far;

@@ -1,6 +1,7 @@
 #include "cuda/model.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct buffer {
  */
 struct loader {
     struct arena arena;
+    int c; /* C, the only size that is not padded */
     enum narrow_type type;
     bool values;
     struct buffer buffer[BUFFERS]; /* [stage_floats] each */
@@ -112,11 +114,17 @@ static int stage_rows(struct loader *l, const struct buffer *b,
               l->err);
 }
 
-/* Rows first..first+n-1 of a weight, narrowed to `type` with zeros up to
- * `width`.
- */
+/* Where a matrix goes: rows of `width`, in the order that `op` reads. */
+struct target {
+    void *at;
+    int64_t width;
+    enum narrow_type type;
+    enum group_op op;
+};
+
+/* Rows first..first+n-1 of a weight, narrowed, with zeros up to the width. */
 static void load_rows(struct loader *l, const struct weight *w, int64_t first,
-                      int64_t n, int64_t width, enum narrow_type type, char *to)
+                      int64_t n, const struct target *to)
 {
     struct buffer *b;
     enum dtype dtype;
@@ -125,34 +133,41 @@ static void load_rows(struct loader *l, const struct weight *w, int64_t first,
         return;
     b = take_buffer(l);
     dtype = read_rows(w, first, n, b->host);
-    to += (size_t)(first * width) * narrow_size(type);
     l->failed = l->failed || stage_rows(l, b, dtype, n * w->cols) < 0
-                || CU(kernel_narrow_weights(n, w->cols, width, l->stage, type,
-                                            to, l->overflow, l->stream),
+                || CU(kernel_narrow_weights(first, n, w->cols, to->width,
+                                            l->stage, to->op, to->type, to->at,
+                                            l->overflow, l->stream),
                       l->err)
                        < 0
                 || CU(cudaEventRecord(b->free, l->stream), l->err) < 0;
 }
 
 static void load_all_rows(struct loader *l, const struct weight *w,
-                          int64_t width, enum narrow_type type, char *to)
+                          const struct target *to)
 {
     const int64_t most = (int64_t)l->stage_floats / w->cols;
 
     for (int64_t i = 0; i < w->rows && loading(l); i += most)
-        load_rows(l, w, i, w->rows - i < most ? w->rows - i : most, width, type,
-                  to);
+        load_rows(l, w, i, w->rows - i < most ? w->rows - i : most, to);
 }
 
-/* Padded rows stay as the memory was cleared: zero. */
-static struct cuda_matrix load_matrix(struct loader *l, const struct weight *w)
+static int pad(const struct loader *l, int64_t n)
 {
-    struct cuda_matrix m = {.n = cuda_pad(w->rows), .k = cuda_pad(w->cols)};
-    char *to =
-        arena_take(&l->arena, (size_t)m.n * (size_t)m.k * narrow_size(l->type));
+    return n == l->c ? l->c : cuda_pad(n);
+}
 
-    m.at = to;
-    load_all_rows(l, w, m.k, l->type, to);
+/* For products of this kind. Padded rows stay as the memory was cleared: zero.
+ */
+static struct cuda_matrix load_matrix(struct loader *l, const struct weight *w,
+                                      enum group_op op)
+{
+    struct cuda_matrix m = {.n = pad(l, w->rows), .k = pad(l, w->cols)};
+    struct target to = {.width = m.k, .type = l->type, .op = op};
+
+    to.at =
+        arena_take(&l->arena, (size_t)m.n * (size_t)m.k * narrow_size(l->type));
+    m.at = to.at;
+    load_all_rows(l, w, &to);
     return m;
 }
 
@@ -163,7 +178,8 @@ static void load_embedding(struct loader *l, struct cuda_model *m,
     const float *ln0_b = load_vector(l, &w->ln0_b);
 
     m->emb = arena_take(&l->arena, (size_t)m->V * (size_t)m->C * sizeof(float));
-    load_all_rows(l, &w->emb, m->C, NARROW_FP32, (char *)m->emb);
+    load_all_rows(l, &w->emb,
+                  &(struct target){m->emb, m->C, NARROW_FP32, GROUP_NATURAL});
     if (loading(l) && ln0_w != NULL)
         l->failed = CU(kernel_add_norm(&(struct add_norm){.rows = m->V,
                                                           .c = m->C,
@@ -199,24 +215,24 @@ static void load_layer(struct loader *l, struct cuda_layer *to,
         .ln_x_b = load_vector(l, &w->ln_x_b),
         .output_bias = load_vector(l, &w->output_bias),
         .ffn_x_k = load_vector(l, &w->ffn_x_k),
-        .w1 = load_matrix(l, &w->w1),
-        .w2 = load_matrix(l, &w->w2),
-        .a1 = load_matrix(l, &w->a1),
-        .a2 = load_matrix(l, &w->a2),
-        .g1 = load_matrix(l, &w->g1),
-        .g2 = load_matrix(l, &w->g2),
-        .receptance = load_matrix(l, &w->receptance),
-        .key = load_matrix(l, &w->key),
-        .value = load_matrix(l, &w->value),
-        .output = load_matrix(l, &w->output),
-        .ffn_key = load_matrix(l, &w->ffn_key),
-        .ffn_value = load_matrix(l, &w->ffn_value),
+        .w1 = load_matrix(l, &w->w1, GROUP_TANH),
+        .w2 = load_matrix(l, &w->w2, GROUP_DECAY),
+        .a1 = load_matrix(l, &w->a1, GROUP_COPY),
+        .a2 = load_matrix(l, &w->a2, GROUP_RATE),
+        .g1 = load_matrix(l, &w->g1, GROUP_SIGMOID),
+        .g2 = load_matrix(l, &w->g2, GROUP_WIDE),
+        .receptance = load_matrix(l, &w->receptance, GROUP_WIDE),
+        .key = load_matrix(l, &w->key, GROUP_WIDE),
+        .value = load_matrix(l, &w->value, GROUP_WIDE),
+        .output = load_matrix(l, &w->output, GROUP_NATURAL),
+        .ffn_key = load_matrix(l, &w->ffn_key, GROUP_RELU2),
+        .ffn_value = load_matrix(l, &w->ffn_value, GROUP_NATURAL),
     };
     if (first) /* layer 0 has no value residual, whatever the file holds */
         return;
     to->v0 = load_vector(l, &w->v0);
-    to->v1 = load_matrix(l, &w->v1);
-    to->v2 = load_matrix(l, &w->v2);
+    to->v1 = load_matrix(l, &w->v1, GROUP_COPY);
+    to->v2 = load_matrix(l, &w->v2, GROUP_RATE);
 }
 
 static void load_all(struct loader *l, struct cuda_model *m,
@@ -227,22 +243,8 @@ static void load_all(struct loader *l, struct cuda_model *m,
         load_layer(l, &m->layer[i], &w->layer[i], i == 0);
     m->ln_out_w = load_vector(l, &w->ln_out_w);
     m->ln_out_b = load_vector(l, &w->ln_out_b);
-    m->head = load_matrix(l, &w->head);
+    m->head = load_matrix(l, &w->head, GROUP_NATURAL);
     m->head_bias = load_vector(l, &w->head_bias);
-}
-
-static int check_shape(const struct weights *w, struct err *err)
-{
-    if (!kernel_wkv7_has(w->N) || w->C != w->H * w->N)
-        return err_set(err, ERR_INVALID,
-                       "head size %" PRId32 " (C %" PRId32 ", H %" PRId32
-                       "); 16, 32, 64 or 128 with C = H * N expected",
-                       w->N, w->C, w->H);
-    if (w->C > ADD_NORM_C_MAX)
-        return err_set(err, ERR_LIMIT,
-                       "%" PRId32 " channels; at most %d expected", w->C,
-                       ADD_NORM_C_MAX);
-    return 0;
 }
 
 static int rank_max(const struct weights *w)
@@ -252,13 +254,33 @@ static int rank_max(const struct weights *w)
 
     for (size_t i = 0; i < sizeof rank / sizeof *rank; i++)
         max = rank[i] > max ? rank[i] : max;
-    return cuda_pad(max);
+    return max;
+}
+
+static int check_shape(const struct weights *w, struct err *err)
+{
+    if (!kernel_wkv7_has(w->N) || w->C != w->H * w->N)
+        return err_set(err, ERR_INVALID,
+                       "head size %" PRId32 " (C %" PRId32 ", H %" PRId32
+                       "); 16, 32, 64 or 128 with C = H * N expected",
+                       w->N, w->C, w->H);
+    if (w->C % 32 != 0 && (w->F == w->C || rank_max(w) == w->C))
+        return err_set(err, ERR_INVALID,
+                       "C %" PRId32 " is no multiple of 32 and also the width"
+                       " of the channel mix or a rank",
+                       w->C);
+    if (w->C > ADD_NORM_C_MAX)
+        return err_set(err, ERR_LIMIT,
+                       "%" PRId32 " channels; at most %d expected", w->C,
+                       ADD_NORM_C_MAX);
+    return 0;
 }
 
 int cuda_model_plan(struct cuda_model *m, const struct weights *w,
                     enum narrow_type type, struct err *err)
 {
-    struct loader count = {.type = type, .stage_floats = STAGE_FLOATS};
+    struct loader count = {
+        .c = w->C, .type = type, .stage_floats = STAGE_FLOATS};
 
     *m = (struct cuda_model){0};
     if (check_shape(w, err) < 0)
@@ -268,8 +290,8 @@ int cuda_model_plan(struct cuda_model *m, const struct weights *w,
     m->H = w->H;
     m->N = w->N;
     m->V = w->V;
-    m->F = cuda_pad(w->F);
-    m->rank_max = rank_max(w);
+    m->F = w->F == w->C ? w->F : cuda_pad(w->F);
+    m->rank_max = cuda_pad(rank_max(w));
     m->type = type;
     m->layer = calloc((size_t)m->L, sizeof *m->layer);
     if (m->layer == NULL)
@@ -394,10 +416,53 @@ static int share(const struct cuda_model *m, const struct weights *w,
     return w->comm->size > 1 ? share_staged(m, w, err) : 0;
 }
 
+/* *max becomes the largest magnitude of vector [C] where that is more. */
+static int raise_max(const float *vector, int c, float *host, float *max,
+                     struct err *err)
+{
+    if (CU(cudaMemcpy(host, vector, (size_t)c * sizeof *host,
+                      cudaMemcpyDeviceToHost),
+           err)
+        < 0)
+        return -1;
+    for (int i = 0; i < c; i++)
+        if (!(fabsf(host[i]) <= *max)) /* NaN becomes the largest */
+            *max = fabsf(host[i]);
+    return 0;
+}
+
+/* From the device, as not every rank has read the values. */
+static int measure(struct cuda_model *m, struct err *err)
+{
+    float *host = calloc((size_t)m->C, sizeof *host);
+    int rc =
+        host == NULL ? err_set(err, ERR_NOMEM, "no memory for a vector") : 0;
+
+    for (int i = 0; i < m->L && rc == 0; i++) {
+        const struct cuda_layer *l = &m->layer[i];
+        const struct {
+            const float *vector;
+            float *max;
+        } of[] = {
+            {l->ln1_w, &m->norm_weight_max}, {l->ln2_w, &m->norm_weight_max},
+            {l->ln1_b, &m->norm_bias_max},   {l->ln2_b, &m->norm_bias_max},
+            {l->x_r, &m->mix_max},           {l->x_w, &m->mix_max},
+            {l->x_k, &m->mix_max},           {l->x_v, &m->mix_max},
+            {l->x_a, &m->mix_max},           {l->x_g, &m->mix_max},
+            {l->ffn_x_k, &m->mix_max}};
+
+        for (size_t k = 0; k < sizeof of / sizeof *of && rc == 0; k++)
+            rc = raise_max(of[k].vector, m->C, host, of[k].max, err);
+    }
+    free(host);
+    return rc;
+}
+
 int cuda_model_load(struct cuda_model *m, const struct weights *w,
                     cudaStream_t stream, struct err *err)
 {
-    struct loader l = {.type = m->type,
+    struct loader l = {.c = m->C,
+                       .type = m->type,
                        .values = w->comm == NULL || w->comm->rank == 0,
                        .stage_floats = stage_floats(m),
                        .stream = stream,
@@ -412,6 +477,8 @@ int cuda_model_load(struct cuda_model *m, const struct weights *w,
     read = clock_now_us();
     if (rc == 0)
         rc = share(m, w, err);
+    if (rc == 0)
+        rc = measure(m, err);
     log_debug("weights: %zu MiB on the device, %" PRId64 " ms to read, %" PRId64
               " ms to pass on",
               m->bytes >> 20, (read - start) / 1000,

@@ -1,7 +1,8 @@
 /* cuda/model.h - a checkpoint as the CUDA backend computes with it
  *
  * In device memory, one allocation: matrices in the type of the products,
- * padded with zeros to multiples of 16; vectors in fp32; the embedding in fp32,
+ * padded with zeros to multiples of 32, their rows in the order that their
+ * products read (cuda/group.h); vectors in fp32; the embedding in fp32,
  * after ln0 (a LayerNorm of single rows, so doing it once changes no bit).
  */
 #ifndef CUDA_MODEL_H
@@ -9,6 +10,7 @@
 
 #include "common/err.h"
 #include "cuda/gemm.h"
+#include "cuda/group.h"
 #include "cuda/kernels.h"
 #include "model/weights.h"
 
@@ -36,6 +38,8 @@ struct cuda_model {
     struct cuda_matrix head;          /* [padded V][C] */
     const float *head_bias;           /* [V] or NULL */
     struct cuda_layer *layer;         /* [L], in host memory */
+    /* The largest magnitudes of ln1 and ln2 and of the mixes' factors. */
+    float norm_weight_max, norm_bias_max, mix_max;
 
     void *memory;
     size_t bytes;
@@ -43,7 +47,7 @@ struct cuda_model {
 
 static inline int cuda_pad(int64_t n)
 {
-    return (int)((n + 15) / 16 * 16);
+    return (int)((n + 31) / 32 * 32);
 }
 
 /* Shapes and sizes, and the bytes that loading will take, from `w`: no device

@@ -1,4 +1,5 @@
 /* Elementwise functions on their way into a product: one block per row. */
+#include "cuda/group.h"
 #include "cuda/narrow.cuh"
 
 #define THREADS 128
@@ -83,9 +84,63 @@ extern "C" cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
     return cudaGetLastError();
 }
 
+/* ---- fp32 in place of a group's wide results ---- */
+
+static __global__ void activate(int width, const float *bias, bool decay,
+                                float *x)
+{
+    float *row = x + (size_t)blockIdx.x * width;
+
+    for (int i = threadIdx.x; i < width; i += blockDim.x) {
+        float z = bias[i] + row[i];
+
+        row[i] = decay ? math_decay(z) : math_sigmoid(z);
+    }
+}
+
+extern "C" cudaError_t kernel_activate(int rows, int width, const float *bias,
+                                       bool decay, float *x, cudaStream_t s)
+{
+    activate<<<rows, THREADS, 0, s>>>(width, bias, decay, x);
+    return cudaGetLastError();
+}
+
+/* ---- rows of the recurrence that fp16 cannot hold ---- */
+
+static __global__ void refit_spilled(int c, const uint32_t *over,
+                                     const float *spill, __half *y, float *y_up)
+{
+    const int row = blockIdx.x;
+    const size_t from = (size_t)row * c;
+    float down, up;
+
+    narrow_factors(over[row], &down, &up);
+    if (threadIdx.x == 0)
+        y_up[row] = up;
+    if (over[row] == 0)
+        return;
+    for (size_t i = from + threadIdx.x; i < from + c; i += blockDim.x) {
+        float x = __half2float(y[i]);
+
+        y[i] = narrow<__half>((isinf(x) ? spill[i] : x) * down);
+    }
+}
+
+extern "C" cudaError_t kernel_refit_spilled(int rows, int c,
+                                            const uint32_t *over,
+                                            const float *spill, void *y,
+                                            float *y_up, cudaStream_t s)
+{
+    refit_spilled<<<rows, THREADS, 0, s>>>(c, over, spill, (__half *)y, y_up);
+    return cudaGetLastError();
+}
+
+/* ---- weights ---- */
+
 template <typename T>
-static __global__ void weights(int64_t rows, int64_t cols, int64_t width,
-                               const float *in, T *out, int32_t *overflow)
+static __global__ void weights(int64_t first, int64_t rows, int64_t cols,
+                               int64_t width, const float *in,
+                               enum group_op order, T *out, int32_t *overflow)
 {
     for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
          i < rows * width; i += (int64_t)gridDim.x * blockDim.x) {
@@ -95,25 +150,28 @@ static __global__ void weights(int64_t rows, int64_t cols, int64_t width,
         /* 65520 is the first that rounds to infinity. */
         if (narrow_scales<T>::yes && fabsf(x) >= 65520.0f && !isinf(x))
             *overflow = 1;
-        out[i] = narrow<T>(x);
+        out[group_place(order, first + row) * width + col] = narrow<T>(x);
     }
 }
 
-extern "C" cudaError_t kernel_narrow_weights(int64_t rows, int64_t cols,
-                                             int64_t width, const float *in,
+extern "C" cudaError_t kernel_narrow_weights(int64_t first, int64_t rows,
+                                             int64_t cols, int64_t width,
+                                             const float *in,
+                                             enum group_op order,
                                              enum narrow_type type, void *out,
                                              int32_t *overflow, cudaStream_t s)
 {
     const int blocks = 1024;
 
     if (type == NARROW_FP16)
-        weights<<<blocks, THREADS, 0, s>>>(rows, cols, width, in, (__half *)out,
-                                           overflow);
+        weights<<<blocks, THREADS, 0, s>>>(first, rows, cols, width, in, order,
+                                           (__half *)out, overflow);
     else if (type == NARROW_BF16)
-        weights<<<blocks, THREADS, 0, s>>>(rows, cols, width, in,
+        weights<<<blocks, THREADS, 0, s>>>(first, rows, cols, width, in, order,
                                            (__nv_bfloat16 *)out, overflow);
     else
-        weights<<<blocks, THREADS, 0, s>>>(rows, cols, width, in, (float *)out,
+        weights<<<blocks, THREADS, 0, s>>>(first, rows, cols, width, in,
+                                           GROUP_NATURAL, (float *)out,
                                            overflow);
     return cudaGetLastError();
 }

@@ -48,6 +48,8 @@ template <> struct narrow_scales<__half> {
     static const bool yes = true;
 };
 
+#define NARROW_LIMIT_BITS 0x47000000u /* of 2^15 */
+
 /* A row whose largest magnitude has the bits `max` is multiplied by *down to
  * narrow it and its products by *up. Rows that hold an infinity or NaN are left
  * alone: they must show.

@@ -2,6 +2,7 @@
  * library's 16-bit plans are held to. The latter is also what runs where no
  * library plan qualifies.
  */
+#include "cuda/group.h"
 #include "cuda/narrow.cuh"
 
 #define TILE 64
@@ -127,6 +128,85 @@ extern "C" cudaError_t kernel_product(enum narrow_type type, int m, int n,
     else
         product_mma<__nv_bfloat16><<<warps, 32, 0, s>>>(
             m, n, k, (const uint16_t *)w, (const uint16_t *)x, y);
+    return cudaGetLastError();
+}
+
+/* ---- rows of relu^2 that fp16 cannot hold ---- */
+
+/* Sixteen outputs of one row, which stands in all eight columns; lane l gets
+ * those of places l / 4 and l / 4 + 8 of the block of W.
+ */
+static __device__ __forceinline__ void row_of_16(const uint16_t *w, int k,
+                                                 const uint16_t *x, float y[2])
+{
+    const int lane = threadIdx.x & 31, g = lane >> 2, q = (lane & 3) * 2;
+    const uint16_t *w0 = w + (size_t)g * k + q, *w8 = w0 + (size_t)8 * k;
+    float c[4] = {};
+
+    for (int at = 0; at < k; at += 16) {
+        const uint32_t a[4] = {pair(w0 + at), pair(w8 + at), pair(w0 + at + 8),
+                               pair(w8 + at + 8)};
+        const uint32_t b[2] = {pair(x + q + at), pair(x + q + at + 8)};
+
+        mma<__half>(c, a, b);
+    }
+    y[0] = c[0];
+    y[1] = c[2];
+}
+
+#define REFIT_BLOCKS 264
+#define REFIT_THREADS 256
+
+static __device__ void refit_row(const struct group_item &p, int row)
+{
+    const int lane = threadIdx.x & 31, warp = threadIdx.x / 32;
+    const float x_up = p.x_up[row];
+    float down, up;
+
+    narrow_factors(p.over[row], &down, &up);
+    for (int n = warp * 16; n < p.n; n += REFIT_THREADS / 32 * 16) {
+        float y[2];
+
+        row_of_16((const uint16_t *)p.w_at + (size_t)n * p.k, p.k,
+                  (const uint16_t *)p.x_at + (size_t)row * p.k, y);
+        for (int i = 0; i < 2 && lane % 4 == 0; i++) {
+            float z = y[i] * x_up;
+
+            z = z < 0.0f ? 0.0f : z;
+            ((__half *)p.y)[(size_t)row * p.n
+                            + group_row(p.op, n + lane / 4 + 8 * i)] =
+                narrow<__half>(z * z * down);
+        }
+    }
+    if (threadIdx.x == 0)
+        p.y_up[row] = up;
+}
+
+static __global__ void __launch_bounds__(REFIT_THREADS)
+    refit_relu2(const __grid_constant__ struct group_item p, int rows)
+{
+    for (int first = blockIdx.x * REFIT_THREADS; first < rows;
+         first += gridDim.x * REFIT_THREADS) {
+        const int row = first + threadIdx.x;
+        const bool large = row < rows && p.over[row] != 0;
+
+        if (row < rows && !large)
+            p.y_up[row] = 1.0f;
+        if (!__syncthreads_or(large))
+            continue;
+        for (int i = first; i < rows && i < first + REFIT_THREADS; i++)
+            if (p.over[i] != 0)
+                refit_row(p, i);
+    }
+}
+
+extern "C" cudaError_t kernel_refit_relu2(const struct group_item *p, int rows,
+                                          cudaStream_t s)
+{
+    int blocks = (rows + REFIT_THREADS - 1) / REFIT_THREADS;
+
+    blocks = blocks < REFIT_BLOCKS ? blocks : REFIT_BLOCKS;
+    refit_relu2<<<blocks, REFIT_THREADS, 0, s>>>(*p, rows);
     return cudaGetLastError();
 }
 

@@ -1,204 +1,58 @@
 /* The recurrence with everything around it that belongs to one head.
  *
- * A block is one head of one piece. CHUNK tokens at a time are staged in shared
- * memory by groups of 16 lanes (decay, rate, value residual, key norm, key
- * update, bonus), then thread i carries the value channel i through them with
- * its column of the state in registers, then the groups normalise and gate.
+ * A block is one head of one piece. CHUNK tokens at a time come into shared
+ * memory, the next chunk while this one is worked on. Groups of 16 lanes make
+ * of a token's inputs what the recurrence needs (value residual, key norm, key
+ * update, bonus), in place; then each thread carries its value channels through
+ * the chunk with their part of the state in registers; then the groups
+ * normalise, gate and narrow.
  *
  * Sums over keys are one chain each, j ascending, as on the CPU; the pass that
  * updates the state for a token also sums the next token's s. The first of a
  * chunk has a pass of its own, with the same chain. Nothing here looks at how
  * many tokens there are but the loops' ends.
+ *
+ * Cost per token and head of 64: 5 x 4096 operations on fp32 units (160 cycles
+ * of a multiprocessor) and 2 KB read, 128 B to 256 B written; per piece and
+ * head 32 KB of state.
  */
-#include "cuda/kernels.h"
-#include "cuda/math.cuh"
+#include "cuda/narrow.cuh"
 
-#define CHUNK 8
+/* A token's vectors in shared memory: as loaded, and what they become. */
+enum {
+    IN_R,
+    IN_DECAY,
+    IN_KEY,  /* k, then the updated key */
+    IN_V,    /* v, then with the residual */
+    IN_RATE, /* a, then kk a */
+    IN_G,
+    IN_GATE,  /* of the value residual, then y */
+    IN_FIRST, /* first v, then -kk */
+    INPUTS
+};
+#define OUT_B IN_RATE
+#define OUT_Y IN_GATE
+#define OUT_NEG_KK IN_FIRST
 
-template <int N> struct staged {
-    float r[CHUNK][N], w[CHUNK][N], k[CHUNK][N], neg_kk[CHUNK][N], b[CHUNK][N];
-    float v[CHUNK][N], y[CHUNK][N];
+/* 16 floats of padding: two groups of a warp at the same place of neighbouring
+ * tokens meet no bank twice.
+ */
+template <int N, int CHUNK> struct staged {
+    struct {
+        float in[INPUTS][N];
+        float pad[16];
+    } token[CHUNK];
     float beta[CHUNK];
 };
 
-static __device__ __forceinline__ float up_of(const struct wide_rows &x,
-                                              size_t row)
-{
-    return x.up != NULL ? x.up[row] : 1.0f;
-}
-
-/* Steps 7, 8, 10: all that belongs to one channel of one token. */
-static __device__ __forceinline__ float value_of(const struct wkv7 &a,
-                                                 size_t row, int c, bool write)
-{
-    size_t at = row * a.c + c;
-    float v = a.v.at[at] * up_of(a.v, row), z;
-
-    if (a.mix_v.at == NULL) {
-        if (write)
-            a.first_v[at] = v;
-        return v;
-    }
-    z = a.v0[c] + a.mix_v.at[at] * up_of(a.mix_v, row);
-    return math_fma(a.first_v[at] - v, math_sigmoid(z), v);
-}
-
-/* One token into `s`, by 16 lanes. Not `valid`: a token beyond the piece, whose
- * place nothing reads; its lanes take part in the sums.
- */
-template <int N>
-static __device__ __forceinline__ void stage(const struct wkv7 &a,
-                                             struct staged<N> *s, int t,
-                                             size_t row, int head, bool valid)
-{
-    const int lane = threadIdx.x & 15;
-    float sum = 0.0f, norm, beta = 0.0f;
-    float k[N / 16], u[N / 16];
-
-#pragma unroll
-    for (int q = 0; q < N / 16; q++) {
-        int c = head * N + q * 16 + lane;
-
-        k[q] = a.k.at[row * a.c + c] * up_of(a.k, row);
-        u[q] = k[q] * a.k_k[c];
-        sum = math_fma(u[q], u[q], sum);
-    }
-    norm = math_max(KEY_NORM_MIN, sqrtf(math_sum16(sum)));
-#pragma unroll
-    for (int q = 0; q < N / 16; q++) {
-        int j = q * 16 + lane, c = head * N + j;
-        size_t at = row * a.c + c;
-        float kk = u[q] / norm;
-        float rate = math_sigmoid(a.a0[c] + a.a.at[at] * up_of(a.a, row));
-        float keep = math_fma(rate - 1.0f, a.k_a[c], 1.0f);
-        float key = k[q] * keep, r = a.r.at[at] * up_of(a.r, row);
-        float z = math_sigmoid(a.w0[c] + a.w.at[at] * up_of(a.w, row));
-
-        beta = math_fma(r * key, a.r_k[c], beta);
-        s->r[t][j] = r;
-        s->w[t][j] = math_exp(DECAY_SCALE * z);
-        s->k[t][j] = key;
-        s->neg_kk[t][j] = 0.0f - kk;
-        s->b[t][j] = kk * rate;
-        s->v[t][j] = value_of(a, row, c, valid);
-    }
-    beta = math_sum16(beta);
-    if (lane == 0)
-        s->beta[t] = beta;
-}
-
-/* s of a token, from the state before it. */
-template <int N>
-static __device__ __forceinline__ float look(const float *S,
-                                             const float *neg_kk)
-{
-    float sa = 0.0f;
-
-#pragma unroll
-    for (int j = 0; j < N; j += 4) {
-        float x[4];
-
-        math_load4(neg_kk + j, x);
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            sa = math_fma(S[j + i], x[i], sa);
-    }
-    return sa;
-}
-
-/* Token t for value channel i; returns s of the token after it. */
-template <int N>
-static __device__ __forceinline__ float advance(struct staged<N> *s, float *S,
-                                                int t, int i, float sa)
-{
-    const int next = t + 1 < CHUNK ? t + 1 : t; /* else unused */
-    float v = s->v[t][i], y = 0.0f, ahead = 0.0f;
-
-#pragma unroll
-    for (int j = 0; j < N; j += 4) {
-        float w[4], b[4], k[4], r[4], n[4];
-
-        math_load4(&s->w[t][j], w);
-        math_load4(&s->b[t][j], b);
-        math_load4(&s->k[t][j], k);
-        math_load4(&s->r[t][j], r);
-        math_load4(&s->neg_kk[next][j], n);
-#pragma unroll
-        for (int e = 0; e < 4; e++) {
-            float x = S[j + e] * w[e];
-
-            x = math_fma(sa, b[e], x);
-            x = math_fma(v, k[e], x);
-            S[j + e] = x;
-            y = math_fma(x, r[e], y);
-            ahead = math_fma(x, n[e], ahead);
-        }
-    }
-    s->y[t][i] = y;
-    return ahead;
-}
-
-/* Steps 14, 15 and the gate, by 16 lanes. */
-template <int N>
-static __device__ __forceinline__ void finish(const struct wkv7 &a,
-                                              const struct staged<N> *s, int t,
-                                              size_t row, int head, bool valid)
-{
-    const int lane = threadIdx.x & 15;
-    float sum = 0.0f, mean, scale;
-
-#pragma unroll
-    for (int q = 0; q < N / 16; q++)
-        sum = sum + s->y[t][q * 16 + lane];
-    mean = math_sum16(sum) / (float)N;
-    sum = 0.0f;
-#pragma unroll
-    for (int q = 0; q < N / 16; q++) {
-        float d = s->y[t][q * 16 + lane] - mean;
-
-        sum = math_fma(d, d, sum);
-    }
-    sum = math_sum16(sum) / (float)N;
-    scale = 1.0f / sqrtf(sum + GROUP_NORM_EPS);
-    if (!valid)
-        return;
-#pragma unroll
-    for (int q = 0; q < N / 16; q++) {
-        int j = q * 16 + lane, c = head * N + j;
-        size_t at = row * a.c + c;
-        float y = math_fma((s->y[t][j] - mean) * scale, a.weight[c], a.bias[c]);
-
-        y = math_fma(s->beta[t], s->v[t][j], y);
-        a.y[at] = y * (a.g.at[at] * up_of(a.g, row));
-    }
-}
-
-/* The column of the state that a thread carries. */
-template <int N>
-static __device__ __forceinline__ void load_state(const float *state, int i,
-                                                  float *S)
-{
-#pragma unroll
-    for (int j = 0; j < N; j++)
-        S[j] = state[j * N + i];
-}
-
-template <int N>
-static __device__ __forceinline__ void store_state(float *state, int i,
-                                                   const float *S)
-{
-#pragma unroll
-    for (int j = 0; j < N; j++)
-        state[j * N + i] = S[j];
-}
-
-/* The chunk of tokens first.. of a piece: what one head's threads do to it. */
+/* Tokens first.. of a piece: what one head's threads do to them. */
 struct chunk {
-    size_t row; /* of its first token */
+    size_t row; /* of the first */
     int n;
     int head;
 };
 
+template <int CHUNK>
 static __device__ __forceinline__ struct chunk
 chunk_at(const struct cuda_piece &p, int first, int head)
 {
@@ -207,131 +61,563 @@ chunk_at(const struct cuda_piece &p, int first, int head)
     return {(size_t)(p.first + first), left < CHUNK ? left : CHUNK, head};
 }
 
-/* Groups of 16 lanes take the chunk's tokens in turn. */
-template <int N>
-static __device__ __forceinline__ void
-stage_all(const struct wkv7 &a, const struct chunk &c, struct staged<N> *s,
-          int group, int groups)
+/* ---- in -------------------------------------------------------------------- */
+
+static __device__ __forceinline__ void copy_16(float *to, const float *from)
 {
-    for (int t = group; t < CHUNK; t += groups)
-        stage<N>(a, s, t, c.row + (t < c.n ? t : c.n - 1), c.head, t < c.n);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                     (uint32_t)__cvta_generic_to_shared(to)),
+                 "l"(from)
+                 : "memory");
 }
 
+static __device__ __forceinline__ void copies_commit(void)
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void copies_wait(void)
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+/* Threads thread.. of `threads` begin to copy the chunk. */
+template <int N, int CHUNK>
+static __device__ __forceinline__ void
+begin_load(const struct wkv7 &a, const struct chunk &c,
+           struct staged<N, CHUNK> *s, int thread, int threads)
+{
+    const float *const from[INPUTS] = {a.r,    a.decay, a.k,      a.v,
+                                       a.rate, a.g,     a.gate_v, a.first_v};
+    const int each = N / 4;
+
+    for (int u = thread; u < c.n * each; u += threads) {
+        const int t = u / each, j = u % each * 4;
+        const size_t at = (c.row + t) * a.c + c.head * N + j;
+
+#pragma unroll
+        for (int i = 0; i < INPUTS; i++)
+            if (i < IN_GATE || a.gate_v != NULL)
+                copy_16(&s->token[t].in[i][j], from[i] + at);
+    }
+    copies_commit();
+}
+
+/* Steps 10-12 and the bonus of one token, by 16 lanes, in place. */
+template <int N, int CHUNK>
+static __device__ __forceinline__ void
+stage(const struct wkv7 &a, struct staged<N, CHUNK> *s, int t, int head)
+{
+    const int lane = threadIdx.x & 15;
+    float(*in)[N] = s->token[t].in;
+    float sum = 0.0f, norm, beta = 0.0f;
+    float k[N / 16], u[N / 16];
+
+#pragma unroll
+    for (int q = 0; q < N / 16; q++) {
+        int j = q * 16 + lane;
+
+        k[q] = in[IN_KEY][j];
+        u[q] = k[q] * a.k_k[head * N + j];
+        sum = math_fma(u[q], u[q], sum);
+    }
+    norm = math_max(KEY_NORM_MIN, sqrtf(math_sum16(sum)));
+#pragma unroll
+    for (int q = 0; q < N / 16; q++) {
+        int j = q * 16 + lane, c = head * N + j;
+        float kk = u[q] / norm, rate = in[IN_RATE][j];
+        float key = k[q] * math_fma(rate - 1.0f, a.k_a[c], 1.0f);
+
+        beta = math_fma(in[IN_R][j] * key, a.r_k[c], beta);
+        if (a.gate_v != NULL) {
+            float v = in[IN_V][j];
+
+            in[IN_V][j] = math_fma(in[IN_FIRST][j] - v, in[IN_GATE][j], v);
+        }
+        in[IN_KEY][j] = key;
+        in[OUT_B][j] = kk * rate;
+        in[OUT_NEG_KK][j] = 0.0f - kk;
+    }
+    beta = math_sum16(beta);
+    if (lane == 0)
+        s->beta[t] = beta;
+}
+
+/* ---- the recurrence -------------------------------------------------------- */
+
+/* ROWS value channels of one thread: ROWS * i .. of its head. */
+template <int N, int ROWS> struct column {
+    float S[ROWS][N]; /* of the state */
+    float sa[ROWS];   /* s of the next token */
+};
+
+template <int ROWS>
+static __device__ __forceinline__ void load_rows(const float *from,
+                                                 float to[ROWS])
+{
+    if (ROWS == 2) {
+        float2 x = *(const float2 *)from;
+
+        to[0] = x.x;
+        to[ROWS - 1] = x.y;
+    } else {
+        to[0] = from[0];
+    }
+}
+
+template <int ROWS>
+static __device__ __forceinline__ void store_rows(float *to,
+                                                  const float from[ROWS])
+{
+    if (ROWS == 2)
+        *(float2 *)to = make_float2(from[0], from[ROWS - 1]);
+    else
+        to[0] = from[0];
+}
+
+/* s of a token, from the state before it. */
+template <int N, int ROWS>
+static __device__ __forceinline__ void look(struct column<N, ROWS> *c,
+                                            const float *neg_kk)
+{
+#pragma unroll
+    for (int q = 0; q < ROWS; q++)
+        c->sa[q] = 0.0f;
+#pragma unroll
+    for (int j = 0; j < N; j += 4) {
+        float x[4];
+
+        math_load4(neg_kk + j, x);
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+#pragma unroll
+            for (int q = 0; q < ROWS; q++)
+                c->sa[q] = math_fma(c->S[q][j + e], x[e], c->sa[q]);
+    }
+}
+
+/* Four keys' places in a token's vectors, and in the next one's -kk. */
+struct keys {
+    float w[4], b[4], k[4], r[4], next[4];
+};
+
 template <int N>
+static __device__ __forceinline__ void
+load_keys(const float (*now)[N], const float (*next)[N], int j, struct keys *x)
+{
+    math_load4(&now[IN_DECAY][j], x->w);
+    math_load4(&now[OUT_B][j], x->b);
+    math_load4(&now[IN_KEY][j], x->k);
+    math_load4(&now[IN_R][j], x->r);
+    math_load4(&next[OUT_NEG_KK][j], x->next);
+}
+
+/* Token t for the value channels from i on, and s of the token after it. */
+template <int N, int ROWS, int CHUNK>
+static __device__ __forceinline__ void
+advance(struct staged<N, CHUNK> *s, struct column<N, ROWS> *c, int t, int i)
+{
+    const int after = t + 1 < CHUNK ? t + 1 : t; /* else unused */
+    float(*now)[N] = s->token[t].in, (*next)[N] = s->token[after].in;
+    float v[ROWS], y[ROWS], ahead[ROWS];
+    struct keys x[2];
+
+    load_rows<ROWS>(&now[IN_V][i], v);
+#pragma unroll
+    for (int q = 0; q < ROWS; q++)
+        y[q] = ahead[q] = 0.0f;
+    load_keys<N>(now, next, 0, &x[0]);
+#pragma unroll
+    for (int j = 0; j < N; j += 4) {
+        struct keys *k = &x[j / 4 % 2];
+
+        if (j + 4 < N) /* while these four are worked on */
+            load_keys<N>(now, next, j + 4, &x[1 - j / 4 % 2]);
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+#pragma unroll
+            for (int q = 0; q < ROWS; q++) {
+                float s = c->S[q][j + e] * k->w[e];
+
+                s = math_fma(c->sa[q], k->b[e], s);
+                s = math_fma(v[q], k->k[e], s);
+                c->S[q][j + e] = s;
+                y[q] = math_fma(s, k->r[e], y[q]);
+                ahead[q] = math_fma(s, k->next[e], ahead[q]);
+            }
+    }
+    store_rows<ROWS>(&now[OUT_Y][i], y);
+#pragma unroll
+    for (int q = 0; q < ROWS; q++)
+        c->sa[q] = ahead[q];
+}
+
+/* ---- out ------------------------------------------------------------------- */
+
+static __device__ __forceinline__ uint32_t peak16(uint32_t m)
+{
+#pragma unroll
+    for (int half = 8; half > 0; half /= 2) {
+        uint32_t other = __shfl_xor_sync(ALL_LANES, m, half);
+
+        m = m > other ? m : other;
+    }
+    return m;
+}
+
+/* One head of one row, narrowed. Values beyond fp16 go to `spill`, and the head
+ * is marked by infinities: kernel_refit_spilled() does the rest.
+ */
+template <typename T, int N>
+static __device__ __forceinline__ void
+put_head(const struct wkv7 &a, size_t row, int head, const float y[N / 16],
+         bool valid)
+{
+    const size_t at = row * a.c + head * N + (threadIdx.x & 15);
+    bool spilled = false;
+    uint32_t max = 0;
+
+    if (narrow_scales<T>::yes) {
+#pragma unroll
+        for (int q = 0; q < N / 16; q++) {
+            uint32_t m = narrow_magnitude(y[q]);
+
+            max = m > max ? m : max;
+        }
+        max = peak16(max);
+        spilled = max >= NARROW_LIMIT_BITS;
+    }
+    if (!valid)
+        return;
+#pragma unroll
+    for (int q = 0; q < N / 16; q++) {
+        ((T *)a.y)[at + q * 16] = narrow<T>(spilled ? INFINITY : y[q]);
+        if (spilled)
+            a.spill[at + q * 16] = y[q];
+    }
+    if (spilled && (threadIdx.x & 15) == 0)
+        atomicMax(a.over + row, max);
+}
+
+/* Steps 14, 15 and the gate, by 16 lanes. */
+template <typename T, int N, int CHUNK>
+static __device__ __forceinline__ void
+finish(const struct wkv7 &a, const struct staged<N, CHUNK> *s, int t,
+       size_t row, int head, bool valid)
+{
+    const int lane = threadIdx.x & 15;
+    const float(*in)[N] = s->token[t].in;
+    float sum = 0.0f, mean, scale, out[N / 16];
+
+#pragma unroll
+    for (int q = 0; q < N / 16; q++)
+        sum = sum + in[OUT_Y][q * 16 + lane];
+    mean = math_sum16(sum) / (float)N;
+    sum = 0.0f;
+#pragma unroll
+    for (int q = 0; q < N / 16; q++) {
+        float d = in[OUT_Y][q * 16 + lane] - mean;
+
+        sum = math_fma(d, d, sum);
+    }
+    sum = math_sum16(sum) / (float)N;
+    scale = 1.0f / sqrtf(sum + GROUP_NORM_EPS);
+#pragma unroll
+    for (int q = 0; q < N / 16; q++) {
+        int j = q * 16 + lane, c = head * N + j;
+        float y =
+            math_fma((in[OUT_Y][j] - mean) * scale, a.weight[c], a.bias[c]);
+
+        y = math_fma(s->beta[t], in[IN_V][j], y);
+        out[q] = y * in[IN_G][j];
+    }
+    put_head<T, N>(a, row, head, out, valid);
+}
+
+/* ---- chunks of tokens ------------------------------------------------------ */
+
+/* State is read and written once: it should push nothing else out of the L2. */
+template <int ROWS>
+static __device__ __forceinline__ void stream_in(const float *from,
+                                                 float to[ROWS])
+{
+    if (ROWS == 2) {
+        float2 x = __ldcs((const float2 *)from);
+
+        to[0] = x.x;
+        to[ROWS - 1] = x.y;
+    } else {
+        to[0] = __ldcs(from);
+    }
+}
+
+template <int ROWS>
+static __device__ __forceinline__ void stream_out(float *to,
+                                                  const float from[ROWS])
+{
+    if (ROWS == 2)
+        __stcs((float2 *)to, make_float2(from[0], from[ROWS - 1]));
+    else
+        __stcs(to, from[0]);
+}
+
+template <int N, int ROWS>
+static __device__ __forceinline__ void load_state(const float *state, int i,
+                                                  struct column<N, ROWS> *c)
+{
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        float x[ROWS];
+
+        stream_in<ROWS>(state + j * N + i, x);
+#pragma unroll
+        for (int q = 0; q < ROWS; q++)
+            c->S[q][j] = x[q];
+    }
+}
+
+template <int N, int ROWS>
+static __device__ __forceinline__ void
+store_state(float *state, int i, const struct column<N, ROWS> *c)
+{
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        float x[ROWS];
+
+#pragma unroll
+        for (int q = 0; q < ROWS; q++)
+            x[q] = c->S[q][j];
+        stream_out<ROWS>(state + j * N + i, x);
+    }
+}
+
+/* Groups of 16 lanes take the chunk's tokens in turn; both halves of a warp go
+ * round together, the second beyond the last token without effect.
+ */
+template <int N, int CHUNK>
+static __device__ __forceinline__ void
+stage_all(const struct wkv7 &a, const struct chunk &c,
+          struct staged<N, CHUNK> *s, int group, int groups)
+{
+#pragma unroll 1
+    for (int t = group; (t & ~1) < c.n; t += groups)
+        stage<N, CHUNK>(a, s, t, c.head);
+}
+
+template <typename T, int N, int CHUNK>
 static __device__ __forceinline__ void
 finish_all(const struct wkv7 &a, const struct chunk &c,
-           const struct staged<N> *s, int group, int groups)
+           const struct staged<N, CHUNK> *s, int group, int groups)
 {
-    for (int t = group; t < CHUNK; t += groups) {
-        int inside = t < c.n ? t : c.n - 1;
+#pragma unroll 1
+    for (int t = group; (t & ~1) < c.n; t += groups)
+        finish<T, N, CHUNK>(a, s, t, c.row + t, c.head, t < c.n);
+}
 
-        finish<N>(a, s, inside, c.row + inside, c.head, t < c.n);
+template <int N, int ROWS, int CHUNK>
+static __device__ __forceinline__ void
+advance_all(const struct chunk &c, struct staged<N, CHUNK> *s,
+            struct column<N, ROWS> *column, int i)
+{
+    look<N, ROWS>(column, s->token[0].in[OUT_NEG_KK]);
+#pragma unroll 1
+    for (int t = 0; t < c.n; t++)
+        advance<N, ROWS, CHUNK>(s, column, t, i);
+}
+
+static __device__ __forceinline__ float *
+state_of(const struct wkv7 &a, const struct cuda_piece &p, int n)
+{
+    return a.state + (size_t)p.slot * a.stride + (size_t)blockIdx.x * n * n;
+}
+
+template <int THREADS> static __device__ __forceinline__ void meet(void)
+{
+    if (THREADS == 32)
+        __syncwarp();
+    else
+        __syncthreads();
+}
+
+#define PLAIN_THREADS(n, rows) ((n) / (rows) < 32 ? 32 : (n) / (rows))
+
+/* All threads do everything in turn. With ROWS 2 and N 64 a block is one warp:
+ * what it reads of a token from shared memory serves 128 states at a time, and
+ * it waits for nobody.
+ */
+template <typename T, int N, int ROWS, int CHUNK, int BLOCKS>
+static __global__ void __launch_bounds__(PLAIN_THREADS(N, ROWS), BLOCKS)
+    wkv(const __grid_constant__ struct wkv7 a)
+{
+    constexpr int threads = PLAIN_THREADS(N, ROWS);
+    const int thread = threadIdx.x, i = ROWS * thread;
+    const struct cuda_piece p = a.piece[blockIdx.y];
+    const int head = blockIdx.x;
+    float *state = state_of(a, p, N);
+    extern __shared__ __align__(16) uint8_t memory[];
+    struct staged<N, CHUNK> *s = (struct staged<N, CHUNK> *)memory;
+    struct column<N, ROWS> column;
+
+    if (p.n == 0)
+        return;
+    begin_load<N, CHUNK>(a, chunk_at<CHUNK>(p, 0, head), s, thread, threads);
+    if (i < N)
+        load_state<N, ROWS>(state, i, &column);
+#pragma unroll 1
+    for (int first = 0, turn = 0; first < p.n; first += CHUNK, turn ^= 1) {
+        const struct chunk c = chunk_at<CHUNK>(p, first, head);
+        struct staged<N, CHUNK> *now = s + turn;
+
+        if (first + CHUNK < p.n) {
+            begin_load<N, CHUNK>(a, chunk_at<CHUNK>(p, first + CHUNK, head),
+                                 s + (turn ^ 1), thread, threads);
+            copies_wait<1>();
+        } else {
+            copies_wait<0>();
+        }
+        meet<threads>();
+        stage_all<N, CHUNK>(a, c, now, thread / 16, threads / 16);
+        meet<threads>();
+        if (i < N)
+            advance_all<N, ROWS, CHUNK>(c, now, &column, i);
+        meet<threads>();
+        finish_all<T, N, CHUNK>(a, c, now, thread / 16, threads / 16);
+        meet<threads>();
     }
+    if (i < N)
+        store_state<N, ROWS>(state, i, &column);
+}
+
+/* For few blocks: N threads advance one chunk while 8 groups finish the chunk
+ * before it and fetch and stage the one after it.
+ */
+#define SPLIT_CHUNK 8
+#define HELPERS (SPLIT_CHUNK * 16)
+
+/* By the helpers alone: named barrier 1. */
+static __device__ __forceinline__ void meet_helpers(void)
+{
+    asm volatile("bar.sync 1, %0;" ::"n"(HELPERS) : "memory");
 }
 
 template <int N>
 static __device__ __forceinline__ void
-advance_all(const struct chunk &c, struct staged<N> *s, float *S, int i)
+fetch(const struct wkv7 &a, const struct chunk &c,
+      struct staged<N, SPLIT_CHUNK> *s, int helper)
 {
-    float sa = look<N>(S, s->neg_kk[0]);
-
-#pragma unroll 1
-    for (int t = 0; t < c.n; t++)
-        sa = advance<N>(s, S, t, i, sa);
+    begin_load<N, SPLIT_CHUNK>(a, c, s, helper, HELPERS);
+    copies_wait<0>();
+    meet_helpers();
+    stage_all<N, SPLIT_CHUNK>(a, c, s, helper / 16, SPLIT_CHUNK);
 }
 
-/* All threads do everything in turn: least registers per block, so the choice
- * where many blocks share a multiprocessor.
- */
-template <int N>
-static __global__ void __launch_bounds__(N < 32 ? 32 : N) wkv(struct wkv7 a)
+template <typename T, int N>
+static __global__ void __launch_bounds__(N + HELPERS)
+    wkv_split(const __grid_constant__ struct wkv7 a)
 {
-    const int i = threadIdx.x, group = i / 16, groups = blockDim.x / 16;
+    const int i = threadIdx.x, helper = i - N, head = blockIdx.x;
     const struct cuda_piece p = a.piece[blockIdx.y];
-    float *state =
-        a.state + (size_t)p.slot * a.stride + (size_t)blockIdx.x * N * N;
-    __shared__ __align__(16) struct staged<N> s;
-    float S[N];
+    const int chunks = (p.n + SPLIT_CHUNK - 1) / SPLIT_CHUNK;
+    float *state = state_of(a, p, N);
+    __shared__ __align__(16) struct staged<N, SPLIT_CHUNK> s[2];
+    struct column<N, 1> column;
 
+    if (p.n == 0)
+        return;
     if (i < N)
-        load_state<N>(state, i, S);
-    for (int first = 0; first < p.n; first += CHUNK) {
-        const struct chunk c = chunk_at(p, first, blockIdx.x);
-
-        stage_all<N>(a, c, &s, group, groups);
-        __syncthreads();
-        if (i < N)
-            advance_all<N>(c, &s, S, i);
-        __syncthreads();
-        finish_all<N>(a, c, &s, group, groups);
-        __syncthreads();
-    }
-    if (i < N)
-        store_state<N>(state, i, S);
-}
-
-/* The same for few blocks: N threads advance one chunk while 8 groups finish
- * the chunk before it and stage the one after it, each group one token, so that
- * it overwrites only what it has read.
- */
-#define HELPERS (CHUNK * 16)
-
-template <int N>
-static __global__ void __launch_bounds__(N + HELPERS) wkv_split(struct wkv7 a)
-{
-    const int i = threadIdx.x, group = (i - N) / 16;
-    const struct cuda_piece p = a.piece[blockIdx.y];
-    const int chunks = (p.n + CHUNK - 1) / CHUNK;
-    float *state =
-        a.state + (size_t)p.slot * a.stride + (size_t)blockIdx.x * N * N;
-    __shared__ __align__(16) struct staged<N> s[2];
-    float S[N];
-
-    if (i < N)
-        load_state<N>(state, i, S);
+        load_state<N, 1>(state, i, &column);
     else
-        stage_all<N>(a, chunk_at(p, 0, blockIdx.x), &s[0], group, CHUNK);
+        fetch<N>(a, chunk_at<SPLIT_CHUNK>(p, 0, head), &s[0], helper);
     __syncthreads();
     for (int n = 0; n <= chunks; n++) {
-        struct staged<N> *now = &s[n & 1], *other = &s[1 - (n & 1)];
+        struct staged<N, SPLIT_CHUNK> *now = &s[n & 1], *other = &s[~n & 1];
+        const int first = n * SPLIT_CHUNK;
 
         if (i < N) {
             if (n < chunks)
-                advance_all<N>(chunk_at(p, n * CHUNK, blockIdx.x), now, S, i);
+                advance_all<N, 1, SPLIT_CHUNK>(
+                    chunk_at<SPLIT_CHUNK>(p, first, head), now, &column, i);
         } else {
             if (n > 0)
-                finish_all<N>(a, chunk_at(p, (n - 1) * CHUNK, blockIdx.x),
-                              other, group, CHUNK);
-            __syncwarp();
+                finish_all<T, N, SPLIT_CHUNK>(
+                    a, chunk_at<SPLIT_CHUNK>(p, first - SPLIT_CHUNK, head),
+                    other, helper / 16, SPLIT_CHUNK);
+            meet_helpers();
             if (n + 1 < chunks)
-                stage_all<N>(a, chunk_at(p, (n + 1) * CHUNK, blockIdx.x), other,
-                             group, CHUNK);
+                fetch<N>(a, chunk_at<SPLIT_CHUNK>(p, first + SPLIT_CHUNK, head),
+                         other, helper);
         }
         __syncthreads();
     }
     if (i < N)
-        store_state<N>(state, i, S);
+        store_state<N, 1>(state, i, &column);
 }
+
+/* ---- launches -------------------------------------------------------------- */
 
 extern "C" bool kernel_wkv7_has(int n)
 {
     return n == 16 || n == 32 || n == 64 || n == 128;
 }
 
-extern "C" cudaError_t kernel_wkv7(const struct wkv7 *a, cudaStream_t s)
+/* How much shared memory a block takes also says how many fit beside each
+ * other. When all blocks are `rounds` times what fits, as many at a time as
+ * makes the rounds equally full are faster than a full and a nearly empty one.
+ */
+static size_t even_rounds(size_t bytes, int most, int blocks,
+                          int multiprocessors)
+{
+    const int each = (blocks + multiprocessors - 1) / multiprocessors;
+    const int rounds = (each + most - 1) / most;
+    const int beside = (each + rounds - 1) / rounds;
+    const size_t room = 226 * 1024;
+    const size_t fill = room / (size_t)beside - 1024; /* the driver's own */
+
+    if (rounds > 3 || beside >= most)
+        return bytes;
+    return fill > bytes ? fill / 128 * 128 : bytes;
+}
+
+template <typename T, int N, int ROWS, int CHUNK, int BLOCKS>
+static cudaError_t plain(const struct wkv7 *a, cudaStream_t s)
 {
     const dim3 grid((unsigned)a->h, (unsigned)a->pieces);
-    const bool few = a->h * a->pieces <= a->split_max;
+    const size_t bytes = 2 * sizeof(struct staged<N, CHUNK>);
+    size_t shared =
+        even_rounds(bytes, BLOCKS, a->h * a->pieces, a->multiprocessors);
+    cudaError_t rc = cudaFuncSetAttribute(
+        wkv<T, N, ROWS, CHUNK, BLOCKS>,
+        cudaFuncAttributeMaxDynamicSharedMemorySize, 226 * 1024);
+
+    if (rc != cudaSuccess)
+        return rc;
+    wkv<T, N, ROWS, CHUNK, BLOCKS>
+        <<<grid, PLAIN_THREADS(N, ROWS), shared, s>>>(*a);
+    return cudaGetLastError();
+}
+
+template <typename T>
+static cudaError_t launch(const struct wkv7 *a, cudaStream_t s)
+{
+    const dim3 grid((unsigned)a->h, (unsigned)a->pieces);
 
     if (a->n == 16)
-        wkv<16><<<grid, 32, 0, s>>>(*a);
-    else if (a->n == 32)
-        wkv<32><<<grid, 32, 0, s>>>(*a);
-    else if (a->n == 64 && few)
-        wkv_split<64><<<grid, 64 + HELPERS, 0, s>>>(*a);
-    else if (a->n == 64)
-        wkv<64><<<grid, 64, 0, s>>>(*a);
-    else
-        wkv<128><<<grid, 128, 0, s>>>(*a);
+        return plain<T, 16, 1, 8, 16>(a, s);
+    if (a->n == 32)
+        return plain<T, 32, 1, 8, 12>(a, s);
+    if (a->n == 128)
+        return plain<T, 128, 1, 4, 2>(a, s);
+    if (a->h * a->pieces > a->split_max)
+        return plain<T, 64, 2, 4, 12>(a, s);
+    wkv_split<T, 64><<<grid, 64 + HELPERS, 0, s>>>(*a);
     return cudaGetLastError();
+}
+
+extern "C" cudaError_t kernel_wkv7(const struct wkv7 *a, cudaStream_t s)
+{
+    if (a->type == NARROW_FP16)
+        return launch<__half>(a, s);
+    if (a->type == NARROW_BF16)
+        return launch<__nv_bfloat16>(a, s);
+    return launch<float>(a, s);
 }

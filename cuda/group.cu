@@ -1,0 +1,482 @@
+/* Grouped products by wgmma: one warp copies, one or two warpgroups multiply.
+ *
+ * Cost: 2 rows n k operations at the tensor cores' rate; the copies of a 128 by
+ * 256 tile in a cluster of two are 32 KB per 4.2 M operations.
+ *
+ * A tile's inputs arrive in stages of 64 columns of k. `full` counts a stage's
+ * bytes, `empty` the warpgroups of both blocks that are done with it, as either
+ * block's copies land in both.
+ */
+#include "cuda/group.h"
+#include "cuda/hopper.cuh"
+#include "cuda/narrow.cuh"
+
+#define BOX_BYTES (GROUP_BOX * GROUP_BOX * 2)
+#define SHARED_BYTES (200 * 1024)
+#define BAND 8 /* tiles along rows that run beside each other, for the L2 */
+
+template <int CONSUMERS, int WIDTH, bool ALONG_ROWS> struct tiling {
+    static constexpr int rows = 64 * CONSUMERS;
+    static constexpr int x_boxes = CONSUMERS, w_boxes = WIDTH / GROUP_BOX;
+    static constexpr int stage_bytes = (x_boxes + w_boxes) * BOX_BYTES;
+    static constexpr int stages = SHARED_BYTES / stage_bytes;
+    static constexpr int pair_rows = ALONG_ROWS ? 2 * rows : rows;
+    static constexpr int pair_width = ALONG_ROWS ? WIDTH : 2 * WIDTH;
+    static constexpr int threads = 128 * (1 + CONSUMERS);
+    static constexpr int shared = stages * (stage_bytes + 16) + 1024;
+};
+
+struct tile {
+    const struct group_item *item;
+    int row, col;
+};
+
+template <typename S>
+static __device__ __forceinline__ int tiles_of(const struct group_item &p,
+                                               int rows)
+{
+    return (rows + S::pair_rows - 1) / S::pair_rows
+           * ((p.n + S::pair_width - 1) / S::pair_width);
+}
+
+/* The `index`th pair of tiles of the group, this block's half. False: none. */
+template <typename S, bool ALONG_ROWS, int WIDTH>
+static __device__ __forceinline__ bool
+find_tile(const struct group &g, int rows, int index, int rank, struct tile *t)
+{
+    const int down = (rows + S::pair_rows - 1) / S::pair_rows;
+    int i = 0, across, band, in_band, height;
+
+    while (i < g.n_item && index >= tiles_of<S>(g.item[i], rows))
+        index -= tiles_of<S>(g.item[i++], rows);
+    if (i == g.n_item)
+        return false;
+    t->item = &g.item[i];
+    across = (g.item[i].n + S::pair_width - 1) / S::pair_width;
+    band = index / (BAND * across);
+    in_band = index - band * BAND * across;
+    height = down - band * BAND < BAND ? down - band * BAND : BAND;
+    t->row = (band * BAND + in_band % height) * S::pair_rows;
+    t->col = in_band / height * S::pair_width;
+    if (ALONG_ROWS)
+        t->row += rank * S::rows;
+    else
+        t->col += rank * WIDTH;
+    return true;
+}
+
+/* ---- copies ---------------------------------------------------------------- */
+
+/* `boxes` boxes of 64 rows: this block's own, or those that both blocks need,
+ * which they take in turn.
+ */
+template <int BOXES, bool COMMON>
+static __device__ __forceinline__ void
+load_boxes(const CUtensorMap *map, int x, int y, uint32_t to, uint32_t full,
+           int rank, int turn)
+{
+#pragma unroll
+    for (int i = 0; i < BOXES; i++) {
+        if (!COMMON)
+            tensor_load(to + i * BOX_BYTES, map, x, y + i * GROUP_BOX, full);
+        else if (((i + turn) & 1) == rank)
+            tensor_load_all(to + i * BOX_BYTES, map, x, y + i * GROUP_BOX, full,
+                            3);
+    }
+}
+
+template <int CONSUMERS, int WIDTH, bool ALONG_ROWS>
+static __device__ void produce(const struct group &g, int rows, uint32_t data,
+                               uint32_t full, uint32_t empty, int rank)
+{
+    using S = tiling<CONSUMERS, WIDTH, ALONG_ROWS>;
+    int stage = 0, phase = 0;
+    struct tile t;
+
+    for (int i = blockIdx.x / 2;
+         find_tile<S, ALONG_ROWS, WIDTH>(g, rows, i, rank, &t);
+         i += gridDim.x / 2) {
+        for (int k = 0, turn = 0; k < t.item->k; k += GROUP_BOX, turn++) {
+            const uint32_t x = data + stage * S::stage_bytes;
+            const uint32_t w = x + S::x_boxes * BOX_BYTES;
+
+            barrier_wait(empty + 8 * stage, phase ^ 1);
+            barrier_expect(full + 8 * stage, S::stage_bytes);
+            load_boxes<S::x_boxes, !ALONG_ROWS>(&t.item->x, k, t.row, x,
+                                                full + 8 * stage, rank, turn);
+            load_boxes<S::w_boxes, ALONG_ROWS>(&t.item->w, k, t.col, w,
+                                               full + 8 * stage, rank, turn);
+            if (++stage == S::stages) {
+                stage = 0;
+                phase ^= 1;
+            }
+        }
+    }
+}
+
+/* ---- what follows a product ------------------------------------------------ */
+
+/* A thread's rows are `row` and `row` + 8. Of every block of 16 columns four
+ * neighbours are its own, of every 32 eight: see group_place().
+ */
+struct place {
+    int row, col, rows; /* col: of the tile */
+};
+
+/* f(index of the first, column of the first, BLOCK / 4 values) */
+template <int WIDTH, int BLOCK, typename F>
+static __device__ __forceinline__ void
+each_run(float (&d)[WIDTH / 2], const struct group_item &p,
+         const struct place &at, int half, float up, F f)
+{
+    constexpr int each = BLOCK / 4;
+
+#pragma unroll
+    for (int i = 0; i < WIDTH / BLOCK; i++) {
+        const int col = at.col + BLOCK * i + threadIdx.x % 4 * each;
+        float x[each];
+
+        if (col >= p.n)
+            continue;
+#pragma unroll
+        for (int j = 0; j < each; j++)
+            x[j] = d[BLOCK / 2 * i + j / 2 * 4 + 2 * half + j % 2] * up;
+        f((size_t)(at.row + 8 * half) * p.n + col, col, x);
+    }
+}
+
+template <typename T> struct alignas(16) narrow_eight {
+    T x[8];
+};
+
+template <typename T>
+static __device__ __forceinline__ void put_narrow(void *to, size_t at,
+                                                  const float x[8])
+{
+    struct narrow_eight<T> eight;
+
+#pragma unroll
+    for (int j = 0; j < 8; j++)
+        eight.x[j] = narrow<T>(x[j]);
+    *(struct narrow_eight<T> *)((T *)to + at) = eight;
+}
+
+/* The largest magnitude among the four lanes that share a row. */
+static __device__ __forceinline__ uint32_t peak4(uint32_t m)
+{
+#pragma unroll
+    for (int half = 1; half < 4; half *= 2) {
+        uint32_t other = __shfl_xor_sync(ALL_LANES, m, half);
+
+        m = m > other ? m : other;
+    }
+    return m;
+}
+
+static __device__ __forceinline__ uint32_t peak8(uint32_t m, const float x[8])
+{
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        uint32_t y = narrow_magnitude(x[j]);
+
+        m = m > y ? m : y;
+    }
+    return m;
+}
+
+/* W's rows lie in their own order: pairs of columns, eight apart. */
+template <int WIDTH>
+static __device__ __forceinline__ void
+natural_row(float (&d)[WIDTH / 2], const struct group_item &p,
+            const struct place &at, int half, float up)
+{
+    float *to = (float *)p.y + (size_t)(at.row + 8 * half) * p.n;
+    const int first = at.col + threadIdx.x % 4 * 2;
+
+#pragma unroll
+    for (int i = 0; i < WIDTH / 8; i++) {
+        const int col = first + 8 * i;
+
+        if (col < p.n)
+            *(float2 *)(to + col) = make_float2(d[4 * i + 2 * half] * up,
+                                                d[4 * i + 2 * half + 1] * up);
+    }
+}
+
+/* All lanes come here, those of rows that are not `inside` too. */
+template <typename T, int WIDTH>
+static __device__ __forceinline__ void
+copy_row(float (&d)[WIDTH / 2], const struct group_item &p,
+         const struct place &at, int half, float up, bool inside)
+{
+    float down = 1.0f, y_up = 1.0f;
+
+    if (narrow_scales<T>::yes) {
+        uint32_t max = 0;
+
+        each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t, int, float x[8]) {
+            max = peak8(max, x);
+        });
+        narrow_factors(peak4(max), &down, &y_up);
+    }
+    if (!inside)
+        return;
+    each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t to, int, float x[8]) {
+        for (int j = 0; j < 8; j++)
+            x[j] = x[j] * down;
+        put_narrow<T>(p.y, to, x);
+    });
+    if (threadIdx.x % 4 == 0)
+        p.y_up[at.row + 8 * half] = y_up;
+}
+
+template <typename T, int WIDTH>
+static __device__ __forceinline__ void
+relu2_row(float (&d)[WIDTH / 2], const struct group_item &p,
+          const struct place &at, int half, float up)
+{
+    uint32_t max = 0;
+
+    each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t to, int, float x[8]) {
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            x[j] = x[j] < 0.0f ? 0.0f : x[j]; /* NaN stays */
+            x[j] = x[j] * x[j];
+        }
+        if (narrow_scales<T>::yes)
+            max = peak8(max, x);
+        put_narrow<T>(p.y, to, x);
+    });
+    if (narrow_scales<T>::yes && max >= NARROW_LIMIT_BITS)
+        atomicMax(p.over + at.row + 8 * half, max);
+}
+
+template <typename T, int WIDTH, typename F>
+static __device__ __forceinline__ void
+wide_row(float (&d)[WIDTH / 2], const struct group_item &p,
+         const struct place &at, int half, float up, F f)
+{
+    each_run<WIDTH, 16>(d, p, at, half, up,
+                        [&](size_t to, int col, float x[4]) {
+                            float bias[4];
+
+                            math_load4(p.bias + col, bias);
+#pragma unroll
+                            for (int j = 0; j < 4; j++)
+                                x[j] = f(bias[j] + x[j]);
+                            math_store4((float *)p.y + to, x);
+                        });
+}
+
+template <typename T, int WIDTH, typename F>
+static __device__ __forceinline__ void
+narrow_row(float (&d)[WIDTH / 2], const struct group_item &p,
+           const struct place &at, int half, float up, F f)
+{
+    each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t to, int, float x[8]) {
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            x[j] = f(x[j]);
+        put_narrow<T>(p.y, to, x);
+    });
+    if (at.col == 0 && threadIdx.x % 4 == 0)
+        p.y_up[at.row + 8 * half] = 1.0f;
+}
+
+template <typename T, int WIDTH>
+static __device__ __forceinline__ void
+finish_row(float (&d)[WIDTH / 2], const struct group_item &p,
+           const struct place &at, int half)
+{
+    const int row = at.row + 8 * half;
+    const bool inside = row < at.rows;
+    const float up = inside && p.x_up != NULL ? p.x_up[row] : 1.0f;
+
+    if (p.op == GROUP_COPY)
+        copy_row<T, WIDTH>(d, p, at, half, up, inside);
+    if (p.op == GROUP_COPY || !inside)
+        return;
+    switch (p.op) {
+    case GROUP_NATURAL:
+        natural_row<WIDTH>(d, p, at, half, up);
+        break;
+    case GROUP_WIDE:
+        each_run<WIDTH, 16>(d, p, at, half, up,
+                            [&](size_t to, int, float x[4]) {
+                                math_store4((float *)p.y + to, x);
+                            });
+        break;
+    case GROUP_DECAY:
+        wide_row<T, WIDTH>(d, p, at, half, up, math_decay);
+        break;
+    case GROUP_RATE:
+        wide_row<T, WIDTH>(d, p, at, half, up, math_sigmoid);
+        break;
+    case GROUP_TANH:
+        narrow_row<T, WIDTH>(d, p, at, half, up, math_tanh);
+        break;
+    case GROUP_SIGMOID:
+        narrow_row<T, WIDTH>(d, p, at, half, up, math_sigmoid);
+        break;
+    default:
+        relu2_row<T, WIDTH>(d, p, at, half, up);
+    }
+}
+
+/* ---- products -------------------------------------------------------------- */
+
+template <typename T, int CONSUMERS, int WIDTH, bool ALONG_ROWS>
+static __device__ void consume(const struct group &g, int rows, uint32_t data,
+                               uint32_t full, uint32_t empty, int rank)
+{
+    using S = tiling<CONSUMERS, WIDTH, ALONG_ROWS>;
+    const int thread = threadIdx.x - 128, group = thread / 128;
+    const int lane = thread % 32, warp = thread % 128 / 32;
+    int stage = 0, phase = 0;
+    float d[WIDTH / 2];
+    struct tile t;
+
+    for (int i = blockIdx.x / 2;
+         find_tile<S, ALONG_ROWS, WIDTH>(g, rows, i, rank, &t);
+         i += gridDim.x / 2) {
+        int before = -1;
+
+        for (int k = 0; k < t.item->k; k += GROUP_BOX) {
+            const uint32_t x =
+                data + stage * S::stage_bytes + group * BOX_BYTES;
+            const uint64_t a = mma_descriptor(x);
+            const uint64_t b = mma_descriptor(data + stage * S::stage_bytes
+                                              + S::x_boxes * BOX_BYTES);
+
+            barrier_wait(full + 8 * stage, phase);
+            mma_begin();
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                mma_issue<T, WIDTH>(d, a + 2 * j, b + 2 * j, k + j > 0);
+            mma_commit();
+            mma_wait<1>();
+            if (before >= 0 && thread % 128 < 2)
+                barrier_arrive(empty + 8 * before, thread % 128);
+            before = stage;
+            if (++stage == S::stages) {
+                stage = 0;
+                phase ^= 1;
+            }
+        }
+        mma_wait<0>();
+        if (thread % 128 < 2)
+            barrier_arrive(empty + 8 * before, thread % 128);
+        const struct place at = {t.row + group * 64 + warp * 16 + lane / 4,
+                                 t.col, rows};
+        finish_row<T, WIDTH>(d, *t.item, at, 0);
+        finish_row<T, WIDTH>(d, *t.item, at, 1);
+    }
+}
+
+template <typename T, int CONSUMERS, int WIDTH, bool ALONG_ROWS>
+static __global__ void __cluster_dims__(2, 1, 1)
+    __launch_bounds__(128 * (1 + CONSUMERS), 1)
+        products(const __grid_constant__ struct group g, int rows)
+{
+    using S = tiling<CONSUMERS, WIDTH, ALONG_ROWS>;
+    extern __shared__ uint8_t memory[];
+    const uint32_t data = (hopper_shared(memory) + 1023) / 1024 * 1024;
+    const uint32_t full = data + S::stages * S::stage_bytes;
+    const uint32_t empty = full + 8 * S::stages;
+    const int rank = (int)cluster_rank();
+
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < S::stages; i++) {
+            barrier_init(full + 8 * i, 1);
+            barrier_init(empty + 8 * i, 2 * CONSUMERS);
+        }
+        barrier_init_done();
+    }
+    cluster_sync();
+    if (threadIdx.x < 128) {
+        if (CONSUMERS > 1)
+            registers_give<40>();
+        if (threadIdx.x == 0)
+            produce<CONSUMERS, WIDTH, ALONG_ROWS>(g, rows, data, full, empty,
+                                                  rank);
+    } else {
+        if (CONSUMERS > 1)
+            registers_take<232>();
+        consume<T, CONSUMERS, WIDTH, ALONG_ROWS>(g, rows, data, full, empty,
+                                                 rank);
+    }
+    cluster_sync(); /* a block that is gone cannot be written to */
+}
+
+/* ---- launches -------------------------------------------------------------- */
+
+template <typename T, int CONSUMERS, int WIDTH, bool ALONG_ROWS>
+static cudaError_t prepare(void)
+{
+    return cudaFuncSetAttribute(products<T, CONSUMERS, WIDTH, ALONG_ROWS>,
+                                cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                tiling<CONSUMERS, WIDTH, ALONG_ROWS>::shared);
+}
+
+template <typename T, int CONSUMERS, int WIDTH, bool ALONG_ROWS>
+static cudaError_t launch(const struct group *g, int rows, int multiprocessors,
+                          cudaStream_t s)
+{
+    using S = tiling<CONSUMERS, WIDTH, ALONG_ROWS>;
+    const int most = multiprocessors / 2;
+    int pairs = 0;
+
+    for (int i = 0; i < g->n_item; i++)
+        pairs += (rows + S::pair_rows - 1) / S::pair_rows
+                 * ((g->item[i].n + S::pair_width - 1) / S::pair_width);
+    pairs = pairs < most ? pairs : most;
+    products<T, CONSUMERS, WIDTH, ALONG_ROWS>
+        <<<2 * pairs, S::threads, S::shared, s>>>(*g, rows);
+    return cudaGetLastError();
+}
+
+#define TILES(X)                   \
+    X(GROUP_128X256, 2, 256, true) \
+    X(GROUP_128X128, 2, 128, true) \
+    X(GROUP_128X64, 2, 64, false)  \
+    X(GROUP_64X256, 1, 256, false) \
+    X(GROUP_64X128, 1, 128, false) \
+    X(GROUP_64X64, 1, 64, false)
+
+extern "C" cudaError_t kernel_group_prepare(void)
+{
+    cudaError_t rc = cudaSuccess;
+
+#define PREPARE(tile, consumers, width, along)           \
+    if (rc == cudaSuccess)                               \
+        rc = prepare<__half, consumers, width, along>(); \
+    if (rc == cudaSuccess)                               \
+        rc = prepare<__nv_bfloat16, consumers, width, along>();
+    TILES(PREPARE)
+    return rc;
+}
+
+template <typename T>
+static cudaError_t launch_tile(const struct group *g, int rows,
+                               enum group_tile tile, int multiprocessors,
+                               cudaStream_t s)
+{
+    switch (tile) {
+#define CASE(name, consumers, width, along) \
+    case name:                              \
+        return launch<T, consumers, width, along>(g, rows, multiprocessors, s);
+        TILES(CASE)
+    default:
+        return cudaErrorInvalidValue;
+    }
+}
+
+extern "C" cudaError_t kernel_group(enum narrow_type type,
+                                    const struct group *g, int rows,
+                                    enum group_tile tile, int multiprocessors,
+                                    cudaStream_t s)
+{
+    if (type == NARROW_FP16)
+        return launch_tile<__half>(g, rows, tile, multiprocessors, s);
+    return launch_tile<__nv_bfloat16>(g, rows, tile, multiprocessors, s);
+}
