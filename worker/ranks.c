@@ -14,6 +14,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/orphans.h"
 #include "worker/ranks_impl.h"
 #include "worker/segment.h"
 #include "worker/spawn.h"
@@ -101,6 +102,8 @@ void ranks_destroy(struct ranks *r)
             waitpid(r->child[i].pid, NULL, 0);
     }
     ranks_release(r);
+    if (r->config.comm != RANKS_LOCAL)
+        (void)orphans_sweep(ORPHANS_DIR);
     for (size_t i = 0; i < r->config.n; i++)
         buf_free(&r->child[i].out);
     close_fd(&r->notify_fd);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "common/log.h"
+#include "worker/orphans.h"
 #include "worker/ranks_impl.h"
 
 #define STALL_STEPS 8
@@ -225,6 +226,8 @@ int ranks_bury(struct ranks *r, int64_t now_ms, struct err *err)
         unkillable = i;
     }
     ranks_release(r);
+    if (r->config.comm != RANKS_LOCAL)
+        (void)orphans_sweep(ORPHANS_DIR);
     if (unkillable != RANKS_NOBODY) {
         err_set(&r->why, ERR_OS, "process %d cannot be killed",
                 (int)r->child[unkillable].pid);
