@@ -41,6 +41,7 @@ struct process {
     struct buf out;     /* gathered answers on their way into the ring */
     uint64_t collected; /* bytes of own answers gathered, ever */
     uint64_t tick;      /* last one done */
+    int64_t gather_us;  /* when the gather was begun */
     uint64_t submitted; /* steps */
     int64_t began_us;   /* the oldest step on the device */
 };
@@ -223,8 +224,14 @@ static int begin_gather(struct process *p, struct err *err)
                              set->patience_ms, err);
 }
 
+static void add(_Atomic uint64_t *counter, int64_t us)
+{
+    atomic_fetch_add_explicit(counter, (uint64_t)us, memory_order_relaxed);
+}
+
 static void end_gather(struct process *p)
 {
+    add(&p->seg->progress.gather_us, clock_now_us() - p->gather_us);
     buf_add(&p->out, p->incoming.data, p->incoming_bytes);
     p->gathering = false;
     p->tick =
@@ -239,13 +246,19 @@ static void end_gather(struct process *p)
  */
 static int gather(struct process *p, int64_t wait_ms, struct err *err)
 {
+    int64_t start;
     int rc;
 
     if (!p->gathering && !tick_waits(p))
         return 0;
+    start = clock_now_us();
+    if (!p->gathering)
+        p->gather_us = start;
     if (!p->gathering && begin_gather(p, err) < 0)
         return -1;
     rc = comm_poll(p->comm, wait_ms, err);
+    if (rank_unwaited(p->rank) > 0)
+        add(&p->seg->progress.gather_host_us, clock_now_us() - start);
     if (rc > 0)
         end_gather(p);
     return rc < 0 ? -1 : 0;

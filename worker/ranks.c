@@ -67,8 +67,32 @@ static void close_fd(int *fd)
 }
 
 /* Forget the group's memory; all its processes are gone. */
+/* What gathering cost the group, said at its end: how long a tick is open, and
+ * how much of that a rank's thread spends on it.
+ */
+static void log_gathers(const struct ranks *r)
+{
+    const struct segment_progress *p;
+    uint64_t bytes = 0, host_us = 0;
+
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->child[i].seg == NULL)
+            return;
+        bytes += r->child[i].collected;
+        host_us += ranks_get(&r->child[i].seg->progress.gather_host_us);
+    }
+    p = &r->child[0].seg->progress;
+    if (ranks_get(&p->ticks) > 0)
+        log_info("gathers: ticks=%" PRIu64 " bytes=%" PRIu64 " open_us=%" PRIu64
+                 " host_us=%" PRIu64,
+                 ranks_get(&p->ticks), bytes,
+                 ranks_get(&p->gather_us) / ranks_get(&p->ticks),
+                 host_us / r->n / ranks_get(&p->ticks));
+}
+
 void ranks_release(struct ranks *r)
 {
+    log_gathers(r);
     for (size_t i = 0; i < r->n; i++) {
         struct rank_child *c = &r->child[i];
 

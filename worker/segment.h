@@ -52,11 +52,14 @@ struct segment_progress {
     _Alignas(64) _Atomic uint64_t steps;
     _Atomic uint64_t fed;
     _Atomic uint64_t sampled;
-    _Atomic uint64_t records;      /* answered */
-    _Atomic uint64_t cost;         /* of answered records */
-    _Atomic uint64_t answer_bytes; /* ready to be gathered, ever */
-    _Atomic uint64_t ticks;        /* last one done */
-    _Atomic uint64_t step_us;      /* moving average */
+    _Atomic uint64_t records;        /* answered */
+    _Atomic uint64_t cost;           /* of answered records */
+    _Atomic uint64_t answer_bytes;   /* ready to be gathered, ever */
+    _Atomic uint64_t ticks;          /* last one done */
+    _Atomic uint64_t step_us;        /* moving average */
+    _Atomic uint64_t gather_us;      /* from begin to end, all ticks */
+    _Atomic uint64_t gather_host_us; /* of that, spent by the rank's thread
+                                      * while its device had work */
 };
 
 /* The records of a step on the device: the suspects of a crash. Rank. */
