@@ -126,7 +126,7 @@ static int read_metadata(struct members *m, struct record *r)
 /* The value of `key`, or of its twin with token ids, which directly follows in
  * enum key. One must be there, not both.
  */
-static int pick(struct members *m, enum key key, enum key *got)
+static int pick(struct members *m, int key, int *got)
 {
     if (m->value[key] != NULL && m->value[key + 1] != NULL)
         return record_error_set(m->e, "invalid_value", key_names[key + 1],
@@ -135,13 +135,13 @@ static int pick(struct members *m, enum key key, enum key *got)
     if (m->value[key] == NULL && m->value[key + 1] == NULL)
         return record_error_set(m->e, "missing_field", key_names[key],
                                 "\"%s\" is missing", key_names[key]);
-    *got = m->value[key] != NULL ? key : (enum key)(key + 1);
+    *got = m->value[key] != NULL ? key : key + 1;
     return 0;
 }
 
-static int read_either(struct members *m, enum key key, struct record_text *out)
+static int read_either(struct members *m, int key, struct record_text *out)
 {
-    enum key got;
+    int got;
 
     if (pick(m, key, &got) < 0)
         return -1;
@@ -156,7 +156,7 @@ static bool text_empty(const struct record_text *t)
 
 static int read_target(struct members *m, struct record *r)
 {
-    enum key got = m->value[KEY_TARGET] ? KEY_TARGET : KEY_TARGET_IDS;
+    int got = m->value[KEY_TARGET] ? KEY_TARGET : KEY_TARGET_IDS;
 
     r->target = xcalloc(1, sizeof *r->target);
     r->n_target = 1;
@@ -171,7 +171,7 @@ static int read_target(struct members *m, struct record *r)
 static int read_choices(struct members *m, struct record *r)
 {
     const struct json_value *v, *one;
-    enum key got;
+    int got;
 
     if (pick(m, KEY_CHOICES, &got) < 0)
         return -1;
