@@ -31,15 +31,6 @@ static void print_overview(FILE *to)
           to);
 }
 
-static void print_help(const struct command *command)
-{
-    struct buf text = BUF_INIT;
-
-    options_help(&command->spec, &text);
-    fputs(text.data, stdout);
-    buf_free(&text);
-}
-
 static int with_settings(const struct command *command, void *options,
                          char *const *arg, int n_arg, struct err *err)
 {
@@ -68,7 +59,7 @@ static int run_command(const struct command *command, int argc, char **argv,
     if (options_parse(&command->spec, argc, argv, options, &first, err) < 0)
         goto out;
     if (common->help) {
-        print_help(command);
+        options_print_help(&command->spec);
         status = 0;
         goto out;
     }
@@ -94,21 +85,14 @@ static bool wants_json(int argc, char **argv)
 static int report(const struct command *command, const struct err *err,
                   bool json)
 {
-    struct buf name = BUF_INIT;
+    static const struct option_spec program = {.program = "skein"};
 
     if (json) {
         struct err ignored;
 
         json_print(json_error_of(err), &ignored);
     }
-    if (command != NULL)
-        options_name(&command->spec, &name);
-    else
-        buf_adds(&name, "skein");
-    fprintf(stderr, "%s: %s\n", name.data, err->text);
-    if (err->code == ERR_USAGE)
-        fprintf(stderr, "  %s --help    explains it\n", name.data);
-    buf_free(&name);
+    options_report(command != NULL ? &command->spec : &program, err);
     return (int)err->code;
 }
 
@@ -137,7 +121,7 @@ static int help_about(int argc, char **argv, bool json)
     command = commands_find(argc, argv, &words, &err);
     if (command == NULL)
         return report(NULL, &err, json);
-    print_help(command);
+    options_print_help(&command->spec);
     return check_stdout(0);
 }
 

@@ -13,7 +13,10 @@ file(GLOB schema_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/schema/*.jso
 install(FILES ${schema_files} DESTINATION ${CMAKE_INSTALL_DOCDIR}/schema)
 
 # Man pages, from scdoc; man/manual.c puts the option tables in.
-add_executable(skein_manual ${PROJECT_SOURCE_DIR}/man/manual.c)
+add_executable(skein_manual
+    ${PROJECT_SOURCE_DIR}/man/manual.c
+    ${PROJECT_SOURCE_DIR}/daemon/usage.c
+    ${PROJECT_SOURCE_DIR}/worker/usage.c)
 target_link_libraries(skein_manual PRIVATE skein_options skein_client)
 set_target_properties(skein_manual PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/man)

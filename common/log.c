@@ -48,21 +48,16 @@ void log_write(enum log_level level, const char *fmt, ...)
     (void)put; /* there is nowhere left to complain */
 }
 
+const char *const log_level_names[] = {"error", "warn", "info", "debug", NULL};
+
 int log_level_parse(const char *name)
 {
-    static const struct {
-        const char *name;
-        enum log_level level;
-    } known[] = {
-        {"error", LOG_LEVEL_ERROR},
-        {"warn", LOG_LEVEL_WARN},
-        {"info", LOG_LEVEL_INFO},
-        {"debug", LOG_LEVEL_DEBUG},
-    };
+    static const enum log_level level[] = {LOG_LEVEL_ERROR, LOG_LEVEL_WARN,
+                                           LOG_LEVEL_INFO, LOG_LEVEL_DEBUG};
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(known[i].name, name) == 0)
-            return (int)known[i].level;
+    for (size_t i = 0; log_level_names[i] != NULL; i++) {
+        if (strcmp(log_level_names[i], name) == 0)
+            return (int)level[i];
     }
     return -1;
 }

@@ -25,6 +25,9 @@ void log_write(enum log_level level, const char *fmt, ...)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
+/* "error", "warn", "info", "debug", NULL */
+extern const char *const log_level_names[];
+
 /* "error", "warn", "info", "debug" -> level, or -1. */
 int log_level_parse(const char *name);
 

@@ -1,6 +1,7 @@
 #include "common/manual.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void escape(const char *text, size_t len, const char *special,
@@ -41,14 +42,25 @@ void manual_text(const char *text, struct buf *out)
         buf_adds(out, "```\n");
 }
 
+/* Is the first word one, and not "ipc:///path" or "key=value"? */
+static bool begins_with_word(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz");
+
+    return len > 0 && (text[len] == '\0' || strchr(" ,:;.-", text[len]) != NULL)
+           && strncmp(text + len, ":/", 2) != 0;
+}
+
 /* Help texts are phrases; here they are sentences. */
 static void add_sentence(const char *text, struct buf *out)
 {
     size_t len = strlen(text);
-    char first = (char)toupper((unsigned char)text[0]);
+    char *copy = xstrdup(text);
 
-    add_escaped(&first, len > 0, out);
-    add_escaped(text + 1, len > 0 ? len - 1 : 0, out);
+    if (begins_with_word(copy))
+        copy[0] = (char)toupper((unsigned char)copy[0]);
+    add_escaped(copy, len, out);
+    free(copy);
     if (len > 0 && text[len - 1] != '.')
         buf_addc(out, '.');
 }

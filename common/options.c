@@ -502,3 +502,23 @@ void options_help(const struct option_spec *spec, struct buf *out)
         help_row(row[i], out);
     help_settings(row, out);
 }
+
+void options_print_help(const struct option_spec *spec)
+{
+    struct buf text = BUF_INIT;
+
+    options_help(spec, &text);
+    fputs(text.data, stdout);
+    buf_free(&text);
+}
+
+void options_report(const struct option_spec *spec, const struct err *err)
+{
+    struct buf name = BUF_INIT;
+
+    options_name(spec, &name);
+    fprintf(stderr, "%s: %s\n", name.data, err->text);
+    if (err->code == ERR_USAGE)
+        fprintf(stderr, "  %s --help    explains it\n", name.data);
+    buf_free(&name);
+}

@@ -118,6 +118,14 @@ int options_complete(const struct option_spec *spec, const void *values,
 /* Append the whole help text. */
 void options_help(const struct option_spec *spec, struct buf *out);
 
+/* The same on standard output. */
+void options_print_help(const struct option_spec *spec);
+
+/* "skein ls: what is wrong" on standard error, and after ERR_USAGE the way out
+ * in a second line.
+ */
+void options_report(const struct option_spec *spec, const struct err *err);
+
 /* Append `text` wrapped at `columns`; every line but the first is indented by
  * `indent`, where the first is taken to begin, too. Line breaks in `text` stay,
  * and lines that begin with a space are not wrapped. No newline at the end.

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "daemon/router.h"
 #include "daemon/settings.h"
+#include "daemon/usage.h"
 
 /* Threads inherit the mask, so the loop's signalfd gets every signal. */
 static void block_signals(void)
@@ -78,7 +79,7 @@ int main(int argc, char **argv)
     log_init("skeind", LOG_LEVEL_INFO);
     ret = settings_load(argc, argv, &s, &err);
     if (ret == 0 && s.help) {
-        fputs(settings_help, stdout);
+        options_print_help(&usage_skeind);
     } else if (ret == 0 && s.version) {
         printf("skeind %s\n", SKEIN_VERSION);
     } else if (ret == 0 && s.check_config) {
@@ -96,7 +97,7 @@ int main(int argc, char **argv)
     if (ret == 0)
         return fflush(stdout) == 0 ? 0 : ERR_IO;
     if (err.code == ERR_USAGE)
-        fprintf(stderr, "skeind: %s\n", err.text);
+        options_report(&usage_skeind, &err);
     else
         log_error("fatal code=%s error=\"%s\"", err_name(err.code), err.text);
     return (int)err.code;

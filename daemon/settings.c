@@ -1,6 +1,5 @@
 #include "daemon/settings.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,43 +7,11 @@
 #include "common/buf.h"
 #include "daemon/http.h"
 #include "daemon/ingest.h"
+#include "daemon/usage.h"
 #include "proto/limits.h"
 
 /* Shards are counted in 32 bits, and one has at least one record. */
 #define MAX_RECORDS_MAX (INT64_C(1) << 32)
-
-const char settings_help[] =
-    "Usage: skeind --spool DIR --listen ENDPOINT [options]\n"
-    "       skeind --config FILE [options]\n"
-    "\n"
-    "The coordinator of Skein: accepts jobs, keeps them durably in the spool,\n"
-    "leases their shards to workers and stores the results. It needs no GPU "
-    "and\n"
-    "no model. Stop it with SIGTERM; nothing is lost whenever it stops.\n"
-    "\n"
-    "  --config FILE       read settings from FILE (conf/skeind.yaml lists "
-    "all)\n"
-    "  --spool DIR         where jobs are kept; created when missing\n"
-    "  --listen ENDPOINT   ipc:///path or tcp://127.0.0.1:PORT; may be "
-    "repeated\n"
-    "  --http ADDRESS      serve /metrics and /healthz there, for example on\n"
-    "                      127.0.0.1:7448; loopback only (default: nowhere)\n"
-    "  --log-level LEVEL   error, warn, info or debug (default: info)\n"
-    "  --check-config      say whether the settings are right, and exit\n"
-    "  --die-with-parent   stop when the starting process ends\n"
-    "  --help, --version\n"
-    "\n"
-    "Examples:\n"
-    "  skeind --spool ~/skein --listen ipc:///tmp/skein.sock\n"
-    "  skeind --config /etc/skein/skeind.yaml\n"
-    "\n"
-    "Then:  skein-worker --connect ipc:///tmp/skein.sock --model demo=MODEL\n"
-    "       skein submit in.jsonl -m demo -s ipc:///tmp/skein.sock\n"
-    "\n"
-    "Exit status: 0 stopped by a signal, 2 usage, 69 an endpoint cannot be "
-    "bound,\n"
-    "74 the spool cannot be written, 75 another coordinator has the spool,\n"
-    "78 configuration, 83 the registry is corrupt.\n";
 
 static const struct conf_key keys[] = {
     {.name = "spool",
@@ -117,129 +84,26 @@ void settings_free(struct settings *s)
     conf_free(keys, s);
 }
 
-enum option_id {
-    OPT_CONFIG = 1000,
-    OPT_SPOOL,
-    OPT_LISTEN,
-    OPT_HTTP,
-    OPT_LOG_LEVEL,
-    OPT_CHECK_CONFIG,
-    OPT_DIE_WITH_PARENT,
-    OPT_HELP,
-    OPT_VERSION,
-};
-
-static const struct option options[] = {
-    {"config", required_argument, NULL, OPT_CONFIG},
-    {"spool", required_argument, NULL, OPT_SPOOL},
-    {"listen", required_argument, NULL, OPT_LISTEN},
-    {"http", required_argument, NULL, OPT_HTTP},
-    {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
-    {"check-config", no_argument, NULL, OPT_CHECK_CONFIG},
-    {"die-with-parent", no_argument, NULL, OPT_DIE_WITH_PARENT},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0},
-};
-
-static int usage_error(const char *arg, struct err *err)
-{
-    static const char *const names[] = {
-        "--config",          "--spool",
-        "--listen",          "--http",
-        "--log-level",       "--check-config",
-        "--die-with-parent", "--help",
-        "--version",         NULL,
-    };
-    const char *near = conf_nearest(arg, names);
-
-    for (size_t i = 0; names[i] != NULL; i++) {
-        if (strcmp(arg, names[i]) == 0)
-            return err_set(err, ERR_USAGE, "%s needs a value", arg);
-    }
-    if (near != NULL)
-        return err_set(err, ERR_USAGE, "unknown option %s: did you mean %s?",
-                       arg, near);
-    return err_set(err, ERR_USAGE, "unknown option %s: see skeind --help", arg);
-}
-
 static void replace(char **to, const char *from)
 {
+    if (from == NULL)
+        return;
     free(*to);
     *to = xstrdup(from);
 }
 
-static void clear_listen(struct settings *s)
+/* Endpoints that are given stand instead of the file's. */
+static void take_listen(struct settings *s, const struct option_list *given)
 {
+    if (given->n == 0)
+        return;
     for (size_t i = 0; i < s->listen.n; i++)
         free(s->listen.item[i]);
     free(s->listen.item);
-    s->listen = (struct conf_strings){0};
-}
-
-static void add_listen(struct settings *s, const char *endpoint)
-{
-    s->listen.item =
-        xrealloc(s->listen.item, (s->listen.n + 1) * sizeof *s->listen.item);
-    s->listen.item[s->listen.n++] = xstrdup(endpoint);
-}
-
-static void take_option(int opt, struct settings *s, bool *listen_given)
-{
-    switch (opt) {
-    case OPT_SPOOL:
-        replace(&s->spool, optarg);
-        break;
-    case OPT_LISTEN:
-        if (!*listen_given)
-            clear_listen(s); /* instead of the file's */
-        *listen_given = true;
-        add_listen(s, optarg);
-        break;
-    case OPT_HTTP:
-        replace(&s->http, optarg);
-        break;
-    case OPT_LOG_LEVEL:
-        replace(&s->log_level, optarg);
-        break;
-    case OPT_CHECK_CONFIG:
-        s->check_config = true;
-        break;
-    case OPT_DIE_WITH_PARENT:
-        s->die_with_parent = true;
-        break;
-    case OPT_HELP:
-        s->help = true;
-        break;
-    case OPT_VERSION:
-        s->version = true;
-        break;
-    default:
-        break; /* OPT_CONFIG: in the first pass */
-    }
-}
-
-/* The file is read before the options are applied, wherever --config stands. */
-static int load_file(int argc, char **argv, struct settings *s, struct err *err)
-{
-    int opt;
-
-    optind = 1;
-    opterr = 0;
-    while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-        if (opt == '?' || opt == ':')
-            return usage_error(argv[optind - 1], err);
-        if (opt == OPT_CONFIG && conf_load(optarg, keys, s, err) < 0) {
-            err->code = ERR_CONFIG; /* also when there is no such file */
-            return -1;
-        }
-    }
-    if (optind < argc)
-        return err_set(err, ERR_USAGE,
-                       "unexpected argument %s: see "
-                       "skeind --help",
-                       argv[optind]);
-    return 0;
+    s->listen.n = given->n;
+    s->listen.item = xcalloc(given->n, sizeof *s->listen.item);
+    for (size_t i = 0; i < given->n; i++)
+        s->listen.item[i] = xstrdup(given->item[i]);
 }
 
 static int check(struct settings *s, struct err *err)
@@ -277,14 +141,25 @@ static int check(struct settings *s, struct err *err)
 
 int settings_load(int argc, char **argv, struct settings *s, struct err *err)
 {
-    bool listen_given = false;
-    int opt;
+    struct usage u = {.help = false};
+    int first;
 
     set_defaults(s);
-    if (load_file(argc, argv, s, err) < 0)
+    if (options_parse(&usage_skeind, argc, argv, &u, &first, err) < 0)
         return -1;
-    optind = 1;
-    while ((opt = getopt_long(argc, argv, ":", options, NULL)) != -1)
-        take_option(opt, s, &listen_given);
-    return s->help || s->version ? 0 : check(s, err);
+    s->help = u.help;
+    s->version = u.version;
+    s->check_config = u.check_config;
+    s->die_with_parent = u.die_with_parent;
+    if (u.help || u.version)
+        return 0;
+    if (u.config != NULL && conf_load(u.config, keys, s, err) < 0) {
+        err->code = ERR_CONFIG; /* also when there is no such file */
+        return -1;
+    }
+    replace(&s->spool, u.spool);
+    replace(&s->http, u.http);
+    replace(&s->log_level, u.log_level);
+    take_listen(s, &u.listen);
+    return check(s, err);
 }

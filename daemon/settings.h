@@ -40,6 +40,4 @@ struct settings {
 int settings_load(int argc, char **argv, struct settings *s, struct err *err);
 void settings_free(struct settings *s);
 
-extern const char settings_help[];
-
 #endif /* DAEMON_SETTINGS_H */

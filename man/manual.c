@@ -5,6 +5,7 @@
  *     @commands     by all commands of skein with their options
  *     @common       by the options every command of skein has
  *     @settings     by the options that skein.yaml may set
+ *     @skeind, @skein-worker    by the options of that program
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,12 @@
 #include "client/commands.h"
 #include "client/settings.h"
 #include "common/manual.h"
+
+/* daemon/usage.h and worker/usage.h, which each have a struct usage. */
+extern const struct option_spec usage_skeind, usage_worker;
+
+static const struct option_spec *const programs[] = {&usage_skeind,
+                                                     &usage_worker};
 
 static const struct option_row *find_row(const struct command *c,
                                          const char *name)
@@ -94,6 +101,12 @@ static int expand(const char *what, struct buf *out)
     if (strcmp(what, "@settings") == 0) {
         add_settings(out);
         return 0;
+    }
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        if (strcmp(what + 1, programs[i]->program) == 0) {
+            manual_rows(programs[i]->rows, out);
+            return 0;
+        }
     }
     if (strcmp(what, "@commands") != 0)
         return -1;

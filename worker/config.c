@@ -1,7 +1,5 @@
 #include "worker/config.h"
 
-#include <errno.h>
-#include <getopt.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +11,8 @@
 #include "proto/sock.h"
 #include "text/utf8.h"
 #include "worker/rank.h"
+#include "worker/usage.h"
 
-#define TOKENS_PER_STEP_MAX 65536
 #define THREADS_MAX 64
 #define NAME_BYTES_MAX 256 /* of a worker, on the wire */
 
@@ -56,7 +54,7 @@ static const struct conf_key keys[] = {
      .offset = offsetof(struct config, devices)},
     STRING(backend_options),
     STRING(comm),
-    INT(tokens_per_step, 0, TOKENS_PER_STEP_MAX),
+    INT(tokens_per_step, 0, USAGE_TOKENS_PER_STEP_MAX),
     INT(slots, 0, RANK_SLOTS_MAX),
     INT(encode_threads, 1, THREADS_MAX),
     INT(gather_ms, 1, 10000),
@@ -67,92 +65,10 @@ static const struct conf_key keys[] = {
     {0},
 };
 
-static const char help[] =
-    "skein-worker - compute leased shards of Skein jobs on this host's"
-    " devices\n"
-    "\n"
-    "Usage: skein-worker [--config FILE] [OPTION]...\n"
-    "\n"
-    "Connects to a coordinator (skeind), loads one model, and scores or"
-    " generates\n"
-    "what it is given until told to stop. One process per device; a device"
-    " that\n"
-    "crashes or hangs is restarted and its work done again, with the same"
-    " bits.\n"
-    "\n"
-    "  --config FILE           YAML; every key is in conf/skein-worker.yaml\n"
-    "  --connect ENDPOINT      ipc:///path or tcp://host:port of the"
-    " coordinator\n"
-    "  --name NAME             of this worker in lists; default: host name\n"
-    "  --model NAME=PATH       serve the checkpoint at PATH to jobs that ask"
-    " for\n"
-    "                          NAME: .safetensors, a directory, or .pth\n"
-    "  --tokenizer FILE        of that model; default: beside the checkpoint\n"
-    "  --devices LIST          comma-separated: cpu, one per rank; null; auto\n"
-    "  --tokens-per-step N     rows of a step; affects speed only\n"
-    "  --slots N               sequences at a time per rank; affects speed"
-    " only\n"
-    "  --backend-options STR   key=value,... of the engine\n"
-    "  --comm KIND             between ranks: auto (default), nccl, local\n"
-    "  --log-level LEVEL       error, warn, info (default) or debug\n"
-    "  --check-config          say whether the configuration is good, and"
-    " exit\n"
-    "  --die-with-parent       end when the starting process ends\n"
-    "  --version, --help\n"
-    "\n"
-    "The null device has no model: it answers at once with made-up numbers,"
-    " for\n"
-    "tests of everything around it. Without --tokenizer it reads text as"
-    " bytes:\n"
-    "byte b is token b + 1.\n"
-    "\n"
-    "Signals: SIGTERM finishes or gives back what is held, then exits 0; a"
-    " second\n"
-    "one exits at once.\n"
-    "\n"
-    "Example: two ranks on two cores, beside a coordinator on this host\n"
-    "  skein-worker --connect tcp://127.0.0.1:7447 \\\n"
-    "      --model demo=examples/model --devices cpu,cpu\n";
-
-enum option_id {
-    OPT_CONFIG = 256,
-    OPT_CONNECT,
-    OPT_NAME,
-    OPT_MODEL,
-    OPT_TOKENIZER,
-    OPT_DEVICES,
-    OPT_TOKENS_PER_STEP,
-    OPT_SLOTS,
-    OPT_BACKEND_OPTIONS,
-    OPT_COMM,
-    OPT_LOG_LEVEL,
-    OPT_CHECK,
-    OPT_DIE,
-    OPT_VERSION,
-    OPT_HELP,
-};
-
-static const struct option options[] = {
-    {"config", required_argument, NULL, OPT_CONFIG},
-    {"connect", required_argument, NULL, OPT_CONNECT},
-    {"name", required_argument, NULL, OPT_NAME},
-    {"model", required_argument, NULL, OPT_MODEL},
-    {"tokenizer", required_argument, NULL, OPT_TOKENIZER},
-    {"devices", required_argument, NULL, OPT_DEVICES},
-    {"tokens-per-step", required_argument, NULL, OPT_TOKENS_PER_STEP},
-    {"slots", required_argument, NULL, OPT_SLOTS},
-    {"backend-options", required_argument, NULL, OPT_BACKEND_OPTIONS},
-    {"comm", required_argument, NULL, OPT_COMM},
-    {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
-    {"check-config", no_argument, NULL, OPT_CHECK},
-    {"die-with-parent", no_argument, NULL, OPT_DIE},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {"help", no_argument, NULL, OPT_HELP},
-    {0},
-};
-
 static void set(char **to, const char *value)
 {
+    if (value == NULL)
+        return;
     free(*to);
     *to = xstrdup(value);
 }
@@ -221,64 +137,28 @@ static int set_devices(struct config *c, const char *arg, struct err *err)
     return 0;
 }
 
-static int set_int(int64_t *to, const char *name, const char *arg,
-                   int64_t least, int64_t most, struct err *err)
+/* What the command line says, over what the file says. */
+static int take_options(struct config *c, const struct usage *u,
+                        struct err *err)
 {
-    char *end;
-    long long value;
-
-    errno = 0;
-    value = strtoll(arg, &end, 10);
-    if (end == arg || *end != '\0' || errno != 0 || value < least
-        || value > most)
-        return err_set(err, ERR_USAGE,
-                       "--%s is \"%s\"; a number %lld..%lld expected", name,
-                       arg, (long long)least, (long long)most);
-    *to = value;
-    return 0;
-}
-
-static int take_option(struct config *c, int id, const char *arg,
-                       struct err *err)
-{
-    switch (id) {
-    case OPT_CONNECT:
-        set(&c->connect, arg);
-        return 0;
-    case OPT_NAME:
-        set(&c->name, arg);
-        return 0;
-    case OPT_MODEL:
-        return set_model(c, arg, err);
-    case OPT_TOKENIZER:
-        set(&the_model(c)->tokenizer, arg);
-        return 0;
-    case OPT_DEVICES:
-        return set_devices(c, arg, err);
-    case OPT_TOKENS_PER_STEP:
-        return set_int(&c->tokens_per_step, "tokens-per-step", arg, 1,
-                       TOKENS_PER_STEP_MAX, err);
-    case OPT_SLOTS:
-        return set_int(&c->slots, "slots", arg, RANK_SLOTS_MIN, RANK_SLOTS_MAX,
-                       err);
-    case OPT_BACKEND_OPTIONS:
-        set(&c->backend_options, arg);
-        return 0;
-    case OPT_COMM:
-        set(&c->comm, arg);
-        return 0;
-    case OPT_LOG_LEVEL:
-        set(&c->log_level, arg);
-        return 0;
-    case OPT_CHECK:
-        c->check = true;
-        return 0;
-    case OPT_DIE:
-        c->die_with_parent = true;
-        return 0;
-    default:
-        return 0;
-    }
+    set(&c->connect, u->connect);
+    set(&c->name, u->name);
+    set(&c->backend_options, u->backend_options);
+    set(&c->comm, u->comm);
+    set(&c->log_level, u->log_level);
+    if (u->tokens_per_step.given)
+        c->tokens_per_step = u->tokens_per_step.value;
+    if (u->slots.given)
+        c->slots = u->slots.value;
+    c->check = u->check_config;
+    c->die_with_parent = u->die_with_parent;
+    if (u->model != NULL && set_model(c, u->model, err) < 0)
+        return -1;
+    if (u->tokenizer != NULL)
+        set(&the_model(c)->tokenizer, u->tokenizer);
+    if (u->devices != NULL)
+        return set_devices(c, u->devices, err);
+    return c->devices.n > 0 ? 0 : set_devices(c, "auto", err);
 }
 
 /* Whatever is wrong with the file is a matter of configuration. */
@@ -289,36 +169,6 @@ static int load(const char *path, struct config *c, struct err *err)
     if (conf_load(path, keys, c, &cause) == 0)
         return 0;
     return err_set(err, ERR_CONFIG, "%s", cause.text);
-}
-
-/* What --help, --version and --config ask for comes before everything else, so
- * that the order of options does not matter. 1: nothing is left to do.
- */
-static int first_pass(int argc, char **argv, struct config *c, struct err *err)
-{
-    const char *path = NULL;
-    int id;
-
-    opterr = 0;
-    optind = 1;
-    while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (id == OPT_HELP || id == OPT_VERSION) {
-            fputs(id == OPT_HELP ? help : "skein-worker " SKEIN_VERSION "\n",
-                  stdout);
-            return 1;
-        }
-        if (id == '?')
-            return err_set(err, ERR_USAGE,
-                           "%s: unknown option, or its value is missing; see"
-                           " --help",
-                           argv[optind - 1]);
-        if (id == OPT_CONFIG)
-            path = optarg;
-    }
-    if (optind < argc)
-        return err_set(err, ERR_USAGE, "\"%s\" is not an option; see --help",
-                       argv[optind]);
-    return path != NULL ? load(path, c, err) : 0;
 }
 
 static int check(struct config *c, struct err *err)
@@ -366,20 +216,25 @@ static int check(struct config *c, struct err *err)
 int config_read(int argc, char **argv, struct config *c,
                 enum config_action *action, struct err *err)
 {
-    int id, rc;
+    struct usage u = {.help = false};
+    int first;
 
     fill_defaults(c);
     *action = CONFIG_DONE;
-    rc = first_pass(argc, argv, c, err);
-    if (rc != 0)
-        return rc < 0 ? -1 : 0;
-    *action = CONFIG_RUN;
-    optind = 1;
-    while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (take_option(c, id, optarg, err) < 0)
-            return -1;
+    if (options_parse(&usage_worker, argc, argv, &u, &first, err) < 0)
+        return -1;
+    if (u.help) {
+        options_print_help(&usage_worker);
+        return 0;
     }
-    if (c->devices.n == 0 && set_devices(c, "auto", err) < 0)
+    if (u.version) {
+        puts("skein-worker " SKEIN_VERSION);
+        return 0;
+    }
+    *action = CONFIG_RUN;
+    if (u.config != NULL && load(u.config, c, err) < 0)
+        return -1;
+    if (take_options(c, &u, err) < 0)
         return -1;
     return check(c, err);
 }

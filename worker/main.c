@@ -14,10 +14,11 @@
 #include "worker/devices.h"
 #include "worker/rank_main.h"
 #include "worker/supervisor.h"
+#include "worker/usage.h"
 
 static int fail(const struct err *err)
 {
-    fprintf(stderr, "skein-worker: %s\n", err->text);
+    options_report(&usage_worker, err);
     return (int)err->code;
 }
 

@@ -83,6 +83,30 @@ for command in "${commands[@]}"; do
     done <"$dir/options"
 done
 
+# The daemons have tables, too.
+for program in skeind skein-worker; do
+    run "$BIN/$program" --help
+    expect 0 "$program --help"
+    says stdout "^$program - " "$program --help"
+    page=$BIN/../man/$program.8.scd
+    for option in $(grep -oE '^ +(-., )?--[a-z-]+' "$dir/stdout" | grep -oE -- '--.*'); do
+        [ ! -s "$page" ] || grep -q -- "^[^	]*\*$option\*" "$page" ||
+            fail "$program(8) lacks $option"
+        checks=$((checks + 1))
+    done
+    run "$BIN/$program" --confg x
+    expect 2 "$program --confg"
+    says stderr "did you mean --config" "$program --confg"
+    says stderr "^  $program --help " "$program --confg: the way out"
+    run "$BIN/$program" --log-level inf
+    expect 2 "$program --log-level inf"
+    says stderr "did you mean info" "$program --log-level inf"
+    run "$BIN/$program" --config
+    expect 2 "$program --config without a file"
+    run "$BIN/$program" word
+    expect 2 "$program word"
+done
+
 # Unknown commands name the nearest.
 run "$skein" sumbit
 expect 2 'sumbit'

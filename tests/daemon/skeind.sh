@@ -44,8 +44,11 @@ expect 2 'unexpected argument' "$BIN/skeind" spool
 expect 78 'no spool' "$BIN/skeind" --listen ipc:///nowhere
 expect 78 'nothing to listen on' "$BIN/skeind" --spool "$dir/s"
 expect 78 'nothing.yaml' "$BIN/skeind" --config "$dir/nothing.yaml"
-expect 78 'log_level' "$BIN/skeind" --spool x --listen ipc:///x \
+expect 2 'log-level.*not one of' "$BIN/skeind" --spool x --listen ipc:///x \
     --log-level loud --check-config
+echo 'log_level: loud' >"$dir/loud.yaml"
+expect 78 'log_level' "$BIN/skeind" --spool x --listen ipc:///x \
+    --config "$dir/loud.yaml"
 expect 0 'fine' "$BIN/skeind" --config "$SRC/conf/skeind.yaml" --check-config
 echo 'spol: /x' >"$dir/bad.yaml"
 expect 78 'bad.yaml:1.*spool' "$BIN/skeind" --config "$dir/bad.yaml" \

@@ -148,7 +148,7 @@ usage 'did you mean .?--model' skein submit in.jsonl --modle null
 usage '--model' skein submit in.jsonl
 usage '--output' skein run in.jsonl -m null
 usage 'JOB' skein show
-usage 'number' skein show x
+usage 'number' skein show 0
 usage 'number' skein wait 1x
 usage 'always' skein run in.jsonl -m null -o o --bos sometimes
 usage 'tokens-per-step' skein run in.jsonl -m null -o o --tokens-per-step 0
