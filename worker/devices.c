@@ -118,6 +118,10 @@ static int add_auto(const struct config *c, struct devices *d, struct err *err)
         else if (add(d, name[i], &gpu[i], err) < 0)
             return -1;
     }
+    if (!cuda_built())
+        log_info("devices: cpu: this program was built without CUDA");
+    else if (n == 0)
+        log_info("devices: cpu: there is no GPU here");
     return d->n > 0 ? 0 : add_cpus(c, d, err);
 }
 
