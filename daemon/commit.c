@@ -192,14 +192,13 @@ static void fail(struct op *op, const struct err *err)
     op->err = *err;
 }
 
-/* Does the result answer exactly the lines of the shard's input? */
+/* Does the result answer exactly the lines the worker was given? */
 static int check_answers(struct owner *o, struct store_job *db, struct op *op,
-                         struct err *err)
+                         Skein__BlobKind kind, struct err *err)
 {
     struct op_result *r = &op->result;
     const struct blob_cache_entry *input =
-        blob_cache_get(&o->blobs, db, op->job, r->token.shard,
-                       SKEIN__BLOB_KIND__BLOB_INPUT, err);
+        blob_cache_get(&o->blobs, db, op->job, r->token.shard, kind, err);
     struct lineset in = {0}, out = {0};
     int ret = 0;
 
@@ -260,11 +259,9 @@ static void check_result(struct owner *o, struct store_job *db, struct op *op)
         return;
     }
     kind = store_job_input_kind(db, r->token.shard, &err);
-    ret = kind;
-    if (kind == SKEIN__BLOB_KIND__BLOB_RETRY)
+    ret = kind < 0 ? -1 : check_answers(o, db, op, (Skein__BlobKind)kind, &err);
+    if (ret == 0 && kind == SKEIN__BLOB_KIND__BLOB_RETRY)
         ret = merge_answers(db, op, &err);
-    else if (kind >= 0)
-        ret = check_answers(o, db, op, &err);
     if (ret < 0 && store_job_won(db, &r->token, NULL) == 1)
         op->status = OP_OK;
     else if (ret < 0)

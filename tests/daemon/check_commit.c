@@ -281,6 +281,7 @@ START_TEST(retry_reads_and_takes_the_failed_lines_alone)
     op = wait_for(2);
     ck_assert_int_eq(op->next->status, OP_OK);
     ck_assert_int_eq(op->status, OP_OK);
+    ck_assert_uint_eq(op->result.answers[0][0], 1); /* of no told kind */
     ck_assert_uint_eq(op->result.n_errors, 0);
     op_free(op->next);
     op_free(op);
