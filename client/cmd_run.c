@@ -211,6 +211,7 @@ static void show_sending(void *ctx, uint64_t sent, uint64_t size)
 static int submit(struct run *r, struct err *err)
 {
     Skein__JobSpec spec = SKEIN__JOB_SPEC__INIT;
+    Skein__Submit what = SKEIN__SUBMIT__INIT;
     char *name = cmd_job_name(r->plan.input_path);
     int ret;
 
@@ -220,8 +221,11 @@ static int submit(struct run *r, struct err *err)
     spec.seed = r->plan.state.seed;
     spec.created_s = r->plan.state.created_s;
     spec.lenient = r->plan.state.lenient;
-    ret = submit_send(r->rpc, &r->plan.input, r->plan.state.request_id, &spec,
-                      show_sending, r, &r->job, err);
+    what.request_id.data = r->plan.state.request_id;
+    what.request_id.len = SUBMIT_ID_BYTES;
+    what.spec = &spec;
+    ret = submit_send(r->rpc, &r->plan.input, &what, show_sending, r, &r->job,
+                      err);
     free(name);
     r->start_ms = clock_now_ms();
     if (ret < 0 || r->plan.options->common.quiet)

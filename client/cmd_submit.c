@@ -24,6 +24,7 @@ struct submit_options {
     struct option_int created;
     struct option_int priority;
     bool lenient;
+    bool hold;
     bool wait;
     bool parsable;
     bool dry_run;
@@ -87,6 +88,10 @@ static const struct option_row rows[] = {
      .help = "higher first (unlike nice)",
      .fallback = "0",
      .setting = true},
+    {.name = "hold",
+     .type = OPTION_FLAG,
+     .offset = offsetof(struct submit_options, hold),
+     .help = "queue it held: nothing is computed before skein release"},
     {.name = "wait",
      .letter = 'w',
      .type = OPTION_FLAG,
@@ -285,6 +290,7 @@ static int send_job(struct rpc *r, const struct submit_options *o,
                     struct err *err)
 {
     Skein__JobSpec spec = SKEIN__JOB_SPEC__INIT;
+    Skein__Submit what = SKEIN__SUBMIT__INIT;
     uint8_t request_id[SUBMIT_ID_BYTES];
 
     spec.name = name;
@@ -297,7 +303,11 @@ static int send_job(struct rpc *r, const struct submit_options *o,
     if (cmd_created(&o->created, &spec.created_s, err) < 0)
         return -1;
     hash_random(request_id, sizeof request_id);
-    return submit_send(r, in, request_id, &spec, NULL, NULL, out, err);
+    what.request_id.data = request_id;
+    what.request_id.len = sizeof request_id;
+    what.spec = &spec;
+    what.held = o->hold;
+    return submit_send(r, in, &what, NULL, NULL, out, err);
 }
 
 static int submit(const struct submit_options *o, const char *path,

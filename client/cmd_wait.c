@@ -65,8 +65,15 @@ static int run_wait(const void *options, char *const *arg, int n_arg,
         || interrupt_catch(err) < 0)
         goto out;
     id = xcalloc(jobs.found.n, sizeof *id);
-    for (size_t i = 0; i < jobs.found.n; i++)
+    for (size_t i = 0; i < jobs.found.n; i++) {
         id[i] = jobs.found.job[i]->job;
+        if (jobs.found.job[i]->state == SKEIN__JOB_STATE__JOB_HELD
+            && !common->quiet)
+            fprintf(stderr,
+                    "job %llu is held; it goes on after: skein release "
+                    "%llu\n",
+                    (unsigned long long)id[i], (unsigned long long)id[i]);
+    }
     status = cmd_wait_for(jobs.rpc, common, id, jobs.found.n, &ended, err);
     ended.one = jobs.found.one;
     if (status == ERR_LINES && o->ignore_failed_lines)

@@ -20,7 +20,7 @@ enum phase {
 struct sender {
     struct rpc *rpc;
     struct input *in;
-    Skein__Submit submit;
+    Skein__Submit *submit;
     uint64_t xfer;
     enum phase phase;
     uint64_t next;      /* offset of the next chunk */
@@ -60,7 +60,7 @@ static int send_begin(struct sender *s, struct err *err)
     m.xfer = s->xfer;
     m.size = s->in->size == INPUT_SIZE_UNKNOWN ? 0 : s->in->size;
     m.what_case = SKEIN__XFER_BEGIN__WHAT_SUBMIT;
-    m.submit = &s->submit;
+    m.submit = s->submit;
     ret = rpc_send(s->rpc, WIRE_XFER_BEGIN, &m.base, err);
     s->begin_seq = rpc_seq(s->rpc);
     return ret;
@@ -275,19 +275,13 @@ static int converse(struct sender *s, submit_progress_fn *progress, void *ctx,
     }
 }
 
-int submit_send(struct rpc *r, struct input *in,
-                const uint8_t request_id[SUBMIT_ID_BYTES], Skein__JobSpec *spec,
+int submit_send(struct rpc *r, struct input *in, Skein__Submit *what,
                 submit_progress_fn *progress, void *ctx,
                 struct submit_result *out, struct err *err)
 {
-    uint8_t id[SUBMIT_ID_BYTES];
-    struct sender s = {.rpc = r, .in = in, .xfer = rpc_xfer(r)};
+    struct sender s = {.rpc = r, .in = in, .submit = what, .xfer = rpc_xfer(r)};
     int ret;
 
-    memcpy(id, request_id, sizeof id);
-    skein__submit__init(&s.submit);
-    s.submit.request_id = (ProtobufCBinaryData){.len = sizeof id, .data = id};
-    s.submit.spec = spec;
     s.hash = hash_begin();
     s.chunk = xcalloc(1, CHUNK_BYTES_MAX);
     ret = converse(&s, progress, ctx, out, err);

@@ -41,8 +41,7 @@ struct submit_result {
 typedef void submit_progress_fn(void *ctx, uint64_t sent, uint64_t size);
 
 /* Send everything and wait until the job is durable. `progress` may be NULL. */
-int submit_send(struct rpc *r, struct input *in,
-                const uint8_t request_id[SUBMIT_ID_BYTES], Skein__JobSpec *spec,
+int submit_send(struct rpc *r, struct input *in, Skein__Submit *what,
                 submit_progress_fn *progress, void *ctx,
                 struct submit_result *out, struct err *err);
 

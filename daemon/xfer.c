@@ -28,6 +28,7 @@ struct xfer {
     struct core_upload upload; /* XFER_UPLOAD */
     struct ingest *ingest;     /* XFER_SUBMIT... */
     uint8_t request_id[REQUEST_ID_BYTES];
+    bool held; /* the job that it becomes */
     uint64_t job;
     uint64_t allowed; /* the offset the peer may send up to, as last told */
     uint64_t gap_at;  /* 1 + the offset at which a gap was told last */
@@ -365,6 +366,7 @@ static void start_ingest(struct xfers *x, struct xfer *t,
 
     skein__job_spec__pack(what->spec, spec);
     memcpy(t->request_id, what->request_id.data, REQUEST_ID_BYTES);
+    t->held = what->held;
     t->job = core_new_job_id(x->config.core);
     t->ingest = ingest_begin(x->config.pool, t->job, t->request_id, spec, len);
     free(spec);
@@ -504,6 +506,8 @@ static void accept_if_ready(struct xfers *x, struct xfer *t,
         break;
     case INGEST_READY:
         op = ingest_accept(t->ingest, now_unix_ms);
+        if (t->held)
+            op->accept.image->state = SKEIN__JOB_STATE__JOB_HELD;
         op->peer = t->peer;
         op->seq = t->seq;
         op->xfer = t->id;

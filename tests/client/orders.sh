@@ -56,6 +56,19 @@ run "$skein" release held -q
 run "$skein" wait "$held" -q
 expect 0 'it is computed when it is released'
 
+# A job may be held from the beginning.
+held=$("$skein" submit five.jsonl -m null --hold -q)
+run "$skein" submit five.jsonl -m null --wait -q
+same 'submit --hold' "$(state "$held")" held
+"$skein" wait "$held" 2>wait.err &
+pid=$!
+said() { grep -q "job $held is held; .*skein release $held\$" wait.err; }
+until_true 20 said || fail "wait does not say that the job is held: $(cat wait.err)"
+"$skein" release "$held" -q
+wait "$pid"
+rc=$? out='' err=$(cat wait.err)
+expect 0 'wait of a held job that is released'
+
 # ---- set
 run "$skein" set "$id" --priority 7
 expect 0 set

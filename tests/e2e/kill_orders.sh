@@ -38,7 +38,11 @@ records 10 >ten.jsonl
 start_skeind
 last=0
 for ((round = 1; round <= ROUNDS; round++)); do
-    job=$(skein submit -q ten.jsonl -m nobody)
+    under_kill submit ten.jsonl -m nobody --hold
+    job=$(cat order.out)
+    is "$job" .status held
+    under_kill release "$job"
+    is "$job" .status queued
     [ "$job" -gt "$last" ] || fail "number $job after $last, which is removed"
     last=$job
     under_kill hold "$job"
