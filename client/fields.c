@@ -22,8 +22,9 @@ static const struct field *find(const struct field *known, const char *name,
             && strncmp(known[i].name, name, len) == 0)
             return &known[i];
         names[i] = known[i].name;
-        buf_addf(&all, "%s%s", i > 0 ? ", " : "", known[i].name);
     }
+    for (size_t i = 0; names[i] != NULL; i++)
+        buf_addf(&all, "%s%s", i > 0 ? ", " : "", names[i]);
     word = xstrndup(name, len);
     nearest = conf_nearest(word, names);
     if (nearest != NULL)
