@@ -52,73 +52,105 @@ static struct norm_job norm_make(struct lab *l, int rows, int c)
          .h = lab_bytes(l, n * sizeof(float))}};
 }
 
-static void norm_check(struct lab *l)
+/* x becomes x + y up + bias, h its norm; all in host memory. */
+static void norm_twin(struct lab *l, const struct add_norm *a, float *x,
+                      float *h)
 {
-    const size_t rows = CHECK_ROWS, c = CHECK_C, n = rows * c;
-    struct norm_job j = norm_make(l, CHECK_ROWS, CHECK_C);
-    float *x = lab_fetch_floats(l, j.a.x, n), *y, *up, *bias[3], *h, *got;
+    const size_t rows = (size_t)a->rows, c = (size_t)a->c, n = rows * c;
+    float *y = lab_fetch_floats(l, a->y.at, n);
+    float *up = lab_fetch_floats(l, a->y.up, rows);
+    float *more = lab_fetch_floats(l, a->y_bias, c);
+    float *weight = lab_fetch_floats(l, a->weight, c);
+    float *bias = lab_fetch_floats(l, a->bias, c);
 
-    y = lab_fetch_floats(l, j.a.y.at, n);
-    up = lab_fetch_floats(l, j.a.y.up, rows);
-    bias[0] = lab_fetch_floats(l, j.a.y_bias, c);
-    bias[1] = lab_fetch_floats(l, j.a.weight, c);
-    bias[2] = lab_fetch_floats(l, j.a.bias, c);
-    h = xcalloc(n, sizeof *h);
     for (size_t i = 0; i < n; i++)
         y[i] *= up[i / c];
     l->cpu->add(rows, c, (struct cpu_rows){x, c}, (struct cpu_rows){y, c},
-                bias[0]);
-    l->cpu->layer_norm(rows, c, (struct cpu_rows){x, c}, bias[1], bias[2],
+                more);
+    l->cpu->layer_norm(rows, c, (struct cpu_rows){x, c}, weight, bias,
                        (struct cpu_rows){h, c});
-    lab_must(l, norm_run(&j), "add_norm");
-    got = lab_fetch_floats(l, j.a.x, n);
-    lab_check_bits(l, "add_norm: x", got, x, n * 4);
-    free(got);
-    got = lab_fetch_floats(l, j.a.h, n);
-    lab_check_bits(l, "add_norm: h", got, h, n * 4);
-    free(got);
-    free(x);
     free(y);
     free(up);
+    free(more);
+    free(weight);
+    free(bias);
+}
+
+static void norm_check(struct lab *l)
+{
+    const size_t n = (size_t)CHECK_ROWS * CHECK_C;
+    struct norm_job j = norm_make(l, CHECK_ROWS, CHECK_C);
+    float *x = lab_fetch_floats(l, j.a.x, n), *h = xcalloc(n, sizeof *h);
+
+    norm_twin(l, &j.a, x, h);
+    lab_must(l, norm_run(&j), "add_norm");
+    lab_check_device(l, "add_norm", "x", j.a.x, x, n * 4);
+    lab_check_device(l, "add_norm", "h", j.a.h, h, n * 4);
+    free(x);
     free(h);
-    for (int i = 0; i < 3; i++)
-        free(bias[i]);
     lab_release(l);
 }
 
-/* ---- mixes ----------------------------------------------------------------- */
+/* ---- the same, token shift and mixes --------------------------------------- */
 
-struct mix_job {
+#define PIECE 8 /* rows of a sequence; sequence i has slot i */
+
+struct shift_job {
     struct lab *l;
-    struct mix a;
+    struct shift a;
+    struct add_norm norm; /* its first part */
 };
 
-static cudaError_t mix_run(void *context)
+static cudaError_t shift_run(void *context)
 {
-    const struct mix_job *j = context;
+    const struct shift_job *j = context;
 
-    return kernel_mix(&j->a, j->l->stream);
+    return kernel_shift(&j->a, j->l->stream);
 }
 
-/* Sequences of 8 rows, and the last of what is left. */
-static struct mix_job mix_make(struct lab *l, int rows, int c, int n,
-                               float spread)
+/* begins[row] and ends[row]; a piece may be a single row at the end. */
+static int32_t *shift_edges(struct lab *l, int rows, bool ends)
 {
-    const size_t r = (size_t)rows, uc = (size_t)c;
-    int32_t *begins = xcalloc(r, sizeof *begins);
-    struct mix_job j = {l, {.rows = rows, .c = c, .n = n, .type = l->type}};
-    void *begins_at = lab_bytes(l, r * sizeof *begins);
+    const size_t bytes = (size_t)rows * sizeof(int32_t);
+    int32_t *edge = xcalloc(1, bytes), *device = lab_bytes(l, bytes);
 
     for (int i = 0; i < rows; i++)
-        begins[i] = i % 8 == 0 ? i / 8 : -1;
-    lab_send(l, begins_at, begins, r * sizeof *begins);
-    free(begins);
-    j.a.begins = begins_at;
-    j.a.h = lab_floats(l, r * uc, 0, spread);
-    j.a.stride = uc;
-    j.a.state = lab_floats(l, (r / 8 + 1) * uc, 0, spread);
+        edge[i] =
+            (ends ? i % PIECE == PIECE - 1 || i == rows - 1 : i % PIECE == 0)
+                ? i / PIECE
+                : -1;
+    lab_send(l, device, edge, bytes);
+    free(edge);
+    return device;
+}
+
+static struct shift_job shift_make(struct lab *l, int rows, int c, int n,
+                                   float spread)
+{
+    const size_t r = (size_t)rows, uc = (size_t)c;
+    struct shift_job j = {.l = l, .norm = norm_make(l, rows, c).a};
+
+    j.norm.weight = lab_floats(l, uc, spread, spread / 2);
+    j.a = (struct shift){
+        .rows = rows,
+        .c = c,
+        .n = n,
+        .x = j.norm.x,
+        .y = j.norm.y,
+        .y_bias = j.norm.y_bias,
+        .x_out = lab_bytes(l, r * uc * sizeof(float)),
+        .weight = j.norm.weight,
+        .bias = j.norm.bias,
+        .begins = shift_edges(l, rows, false),
+        .ends = shift_edges(l, rows, true),
+        .state = lab_floats(l, (r / PIECE + 1) * uc, 0, spread),
+        .stride = uc,
+        .h = lab_bytes(l, r * uc * sizeof(float)),
+        .type = l->type,
+        .scaled = spread > 1000,
+    };
     for (int i = 0; i < n; i++) {
-        j.a.x[i] = lab_floats(l, uc, 0.5f, 0.5f);
+        j.a.mix[i] = lab_floats(l, uc, 0.5f, 0.5f);
         j.a.out[i] =
             (struct narrow_rows){lab_bytes(l, r * uc * narrow_size(l->type)),
                                  lab_bytes(l, r * sizeof(float))};
@@ -126,56 +158,75 @@ static struct mix_job mix_make(struct lab *l, int rows, int c, int n,
     return j;
 }
 
-static void mix_check_one(struct mix_job *j, int index, const float *h,
-                          const float *state, const int32_t *begins)
+/* One of the mixes, from h and the states before. */
+static void shift_check_mix(const struct shift_job *j, int index, float *h,
+                            const float *state)
 {
     const size_t c = (size_t)j->a.c, rows = (size_t)j->a.rows;
     const size_t each = narrow_size(j->a.type);
     struct lab *l = j->l;
-    float *x = lab_fetch_floats(l, j->a.x[index], c);
+    float *mix = lab_fetch_floats(l, j->a.mix[index], c);
     float *d = xcalloc(c, sizeof *d), *y = xcalloc(c, sizeof *y);
     float *up = xcalloc(rows, sizeof *up);
     char *want = xcalloc(rows * c, each);
-    void *got;
 
     for (size_t i = 0; i < rows; i++) {
         const float *before =
-            begins[i] >= 0 ? state + (size_t)begins[i] * c : h + (i - 1) * c;
-        struct cpu_rows now = {(float *)(uintptr_t)(h + i * c), c};
+            i % PIECE == 0 ? state + i / PIECE * c : h + (i - 1) * c;
+        struct cpu_rows now = {h + i * c, c};
 
         l->cpu->shift(1, c, now, &before, (struct cpu_rows){d, c});
-        l->cpu->mix(1, c, now, (struct cpu_rows){d, c}, x,
+        l->cpu->mix(1, c, now, (struct cpu_rows){d, c}, mix,
                     (struct cpu_rows){y, c});
         up[i] = lab_narrow_row(j->a.type, y, c, want + i * c * each);
     }
-    got = lab_fetch(l, j->a.out[index].at, rows * c * each);
-    lab_check_bits(l, "mix: values", got, want, rows * c * each);
-    free(got);
-    got = lab_fetch(l, j->a.out[index].up, rows * sizeof *up);
-    lab_check_bits(l, "mix: factors", got, up, rows * sizeof *up);
-    free(got);
-    free(x);
+    lab_check_device(l, "shift", "a mix", j->a.out[index].at, want,
+                     rows * c * each);
+    lab_check_device(l, "shift", "its factors", j->a.out[index].up, up,
+                     rows * sizeof *up);
+    free(mix);
     free(d);
     free(y);
     free(up);
     free(want);
 }
 
-static void mix_check(struct lab *l, int n, float spread)
+/* The last h of each piece: in the state where the piece is one row, else in
+ * a.h.
+ */
+static void shift_check_last(const struct shift_job *j, const float *h,
+                             float *state)
 {
-    struct mix_job j = mix_make(l, CHECK_ROWS, CHECK_C, n, spread);
-    const size_t all = (size_t)CHECK_ROWS * CHECK_C;
-    float *h = lab_fetch_floats(l, j.a.h, all);
-    float *state =
-        lab_fetch_floats(l, j.a.state, (CHECK_ROWS / 8 + 1) * (size_t)CHECK_C);
-    int32_t *begins = lab_fetch(l, j.a.begins, CHECK_ROWS * sizeof *begins);
+    const size_t c = (size_t)j->a.c, rows = (size_t)j->a.rows;
+    const size_t slots = rows / PIECE + 1;
+    const size_t last = rows - 1;
 
-    lab_must(l, mix_run(&j), "mix");
+    for (size_t i = PIECE - 1; i < rows; i += PIECE)
+        lab_check_device(j->l, "shift", "last row of a piece", j->a.h + i * c,
+                         h + i * c, c * sizeof *h);
+    if (last % PIECE == 0)
+        memcpy(state + last / PIECE * c, h + last * c, c * sizeof *h);
+    lab_check_device(j->l, "shift", "states", j->a.state, state,
+                     slots * c * sizeof *state);
+}
+
+static void shift_check(struct lab *l, int n, float spread)
+{
+    struct shift_job j = shift_make(l, CHECK_ROWS, CHECK_C, n, spread);
+    const size_t all = (size_t)CHECK_ROWS * CHECK_C;
+    float *x = lab_fetch_floats(l, j.a.x, all), *h = xcalloc(all, sizeof *h);
+    float *state = lab_fetch_floats(l, j.a.state,
+                                    (CHECK_ROWS / PIECE + 1) * (size_t)CHECK_C);
+
+    lab_must(l, shift_run(&j), "shift");
+    norm_twin(l, &j.norm, x, h);
+    lab_check_device(l, "shift", "x", j.a.x_out, x, all * sizeof *x);
     for (int i = 0; i < n; i++)
-        mix_check_one(&j, i, h, state, begins);
+        shift_check_mix(&j, i, h, state);
+    shift_check_last(&j, h, state);
+    free(x);
     free(h);
     free(state);
-    free(begins);
     lab_release(l);
 }
 
@@ -239,19 +290,17 @@ static void narrow_check(struct lab *l, enum narrow_op op, float spread)
     struct narrow_job j = narrow_make(l, CHECK_ROWS, CHECK_C, op, spread);
     float *x = lab_fetch_floats(l, j.in.at, rows * c);
     float *up = xcalloc(rows, sizeof *up);
-    char *want = xcalloc(rows * c, each), *got;
+    char *want = xcalloc(rows * c, each);
 
     for (size_t i = 0; i < rows; i++) {
         apply(l->cpu, op, x + i * c, c);
         up[i] = lab_narrow_row(l->type, x + i * c, c, want + i * c * each);
     }
     lab_must(l, narrow_run(&j), "narrow");
-    got = lab_fetch(l, j.out.at, rows * c * each);
-    lab_check_bits(l, op_names[op], got, want, rows * c * each);
-    free(got);
-    got = lab_fetch(l, j.out.up, rows * sizeof *up);
-    lab_check_bits(l, op_names[op], got, up, rows * sizeof *up);
-    free(got);
+    lab_check_device(l, op_names[op], "values", j.out.at, want,
+                     rows * c * each);
+    lab_check_device(l, op_names[op], "factors", j.out.up, up,
+                     rows * sizeof *up);
     free(x);
     free(up);
     free(want);
@@ -262,33 +311,28 @@ static void narrow_check(struct lab *l, enum narrow_op op, float spread)
 
 static void measure(struct lab *l, int rows)
 {
-    const int c = l->shape->H * l->shape->N, f = l->shape->F;
-    const double each = (double)narrow_size(l->type);
-    const double rc = (double)rows * c, rf = (double)rows * f;
+    const int c = l->shape->H * l->shape->N;
+    const double each = (double)narrow_size(l->type), rc = (double)rows * c;
     struct norm_job norm = norm_make(l, rows, c);
-    struct mix_job mix;
+    struct shift_job shift;
     struct narrow_job narrow;
 
     report(l, "add_norm", rows, c, norm_run, &norm, rc * 4 * 4);
-    mix = mix_make(l, rows, c, MIX_MAX, 1);
-    report(l, "mix 6", rows, c, mix_run, &mix, rc * (4 + 6 * each));
-    mix = mix_make(l, rows, c, 1, 1);
-    report(l, "mix 1", rows, c, mix_run, &mix, rc * (4 + each));
+    shift = shift_make(l, rows, c, MIX_MAX, 1);
+    report(l, "shift, 6 mixes", rows, c, shift_run, &shift,
+           rc * (3 * 4 + 6 * each));
+    shift = shift_make(l, rows, c, 1, 1);
+    report(l, "shift, 1 mix", rows, c, shift_run, &shift, rc * (3 * 4 + each));
     narrow = narrow_make(l, rows, c, NARROW_COPY, 1);
     report(l, "narrow", rows, c, narrow_run, &narrow, rc * (4 + each));
-    narrow = narrow_make(l, rows, f, NARROW_RELU2, 1);
-    report(l, "narrow relu2", rows, f, narrow_run, &narrow, rf * (4 + each));
-    narrow = narrow_make(l, rows, 128, NARROW_SIGMOID, 1);
-    report(l, "narrow sigmoid", rows, 128, narrow_run, &narrow,
-           rows * 128 * (4 + each));
 }
 
 void kernels_rows(struct lab *l)
 {
     norm_check(l);
     for (float spread = 1; spread < 1e7f; spread *= 1e3f) { /* beyond fp16 */
-        mix_check(l, MIX_MAX, spread);
-        mix_check(l, 1, spread);
+        shift_check(l, MIX_MAX, spread);
+        shift_check(l, 1, spread);
         narrow_check(l, NARROW_COPY, spread);
         narrow_check(l, NARROW_RELU2, spread);
     }

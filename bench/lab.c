@@ -37,6 +37,10 @@ void lab_init(struct lab *l, int device)
 
     lab_must(l, cudaSetDevice(device), "cudaSetDevice");
     lab_must(l, cudaStreamCreate(&l->stream), "cudaStreamCreate");
+    lab_must(l,
+             cudaDeviceGetAttribute(&l->multiprocessors,
+                                    cudaDevAttrMultiProcessorCount, device),
+             "cudaDeviceGetAttribute");
     l->cpu = cpu_kernels(CPU_ISA_BEST, &err);
     l->library = library_create(&err);
     if (l->library == NULL || stopwatch_init(&l->watch, l->stream, &err) < 0
@@ -153,6 +157,17 @@ void lab_check_bits(struct lab *l, const char *what, const void *got,
         printf("     first difference at byte %zu of %zu\n", at, bytes);
 }
 
+void lab_check_device(struct lab *l, const char *what, const char *part,
+                      const void *device, const void *want, size_t bytes)
+{
+    void *got = lab_fetch(l, device, bytes);
+    char name[128];
+
+    snprintf(name, sizeof name, "%s: %s", what, part);
+    lab_check_bits(l, name, got, want, bytes);
+    free(got);
+}
+
 static float row_factor(const float *x, size_t n)
 {
     float peak = 0;
@@ -207,6 +222,28 @@ double lab_time(struct lab *l, cudaError_t (*enqueue)(void *), void *context)
     if (stopwatch_time(&l->watch, run_timed, &t, BUDGET_SECONDS, &seconds, &err)
         < 0)
         die("a kernel", err.text);
+    return seconds;
+}
+
+double lab_library(struct lab *l, int rows, int n, int k)
+{
+    const struct library_product p = {
+        .type = l->type, .rows = rows, .n = n, .k = k, .split_k = true};
+    struct err err = {0};
+    double seconds;
+
+    for (int i = 0; i < l->n_library; i++)
+        if (l->library_time[i].rows == rows && l->library_time[i].n == n
+            && l->library_time[i].k == k)
+            return l->library_time[i].seconds;
+    if (library_time(l->library, &p, &seconds, &err) < 0)
+        die("a library product", err.text);
+    if (l->n_library == LAB_RESULTS_MAX)
+        return seconds;
+    l->library_time[l->n_library].rows = rows;
+    l->library_time[l->n_library].n = n;
+    l->library_time[l->n_library].k = k;
+    l->library_time[l->n_library++].seconds = seconds;
     return seconds;
 }
 

@@ -26,6 +26,7 @@ struct lab {
     const struct weights_shape *shape; /* whose sizes are timed */
     const char *shape_name;
     enum narrow_type type;
+    int multiprocessors;
     double copy_rate; /* bytes per second, read and written */
     double fma_rate;  /* flops per second */
 
@@ -34,6 +35,11 @@ struct lab {
     uint64_t key;
     char result[LAB_RESULTS_MAX][112]; /* lines of the table */
     int n_results, checks, failed;
+    struct {
+        int rows, n, k;
+        double seconds;
+    } library_time[LAB_RESULTS_MAX];
+    int n_library;
 };
 
 void lab_init(struct lab *l, int device);
@@ -55,6 +61,9 @@ void lab_must(struct lab *l, cudaError_t rc, const char *what);
 /* Are all bytes equal? Prints a line, and counts. */
 void lab_check_bits(struct lab *l, const char *what, const void *got,
                     const void *want, size_t bytes);
+/* The same for device memory; frees nothing. */
+void lab_check_device(struct lab *l, const char *what, const char *part,
+                      const void *device, const void *want, size_t bytes);
 void lab_check(struct lab *l, const char *what, bool good);
 
 /* Seconds of one call; `enqueue` returns a launcher's status. */
@@ -77,6 +86,11 @@ static inline double lab_bytes_bound(const struct lab *l, double bytes)
  */
 float lab_narrow_row(enum narrow_type type, const float *x, size_t n,
                      void *out);
+
+/* Seconds of y[rows][n] = x[rows][k] W^T by the library's fastest plan, whatever
+ * its bits, fp32 results; each product is timed once.
+ */
+double lab_library(struct lab *l, int rows, int n, int k);
 
 /* The parts of skein-bench kernels. */
 void kernels_products(struct lab *l);

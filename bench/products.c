@@ -2,40 +2,25 @@
 
 #include <string.h>
 
-size_t products_of(const struct weights_shape *s, struct product *p)
+size_t products_list(const struct weights *w, struct product *p)
 {
-    const size_t c = (size_t)s->H * (size_t)s->N, f = (size_t)s->F;
-    const size_t w = (size_t)s->rank_w, a = (size_t)s->rank_a;
-    const size_t v = (size_t)s->rank_v, g = (size_t)s->rank_g;
-    const size_t layers = (size_t)s->L, later = layers - 1;
+    const size_t c = (size_t)w->C, f = (size_t)w->F;
+    const size_t rw = (size_t)w->rank_w, ra = (size_t)w->rank_a;
+    const size_t rv = (size_t)w->rank_v, rg = (size_t)w->rank_g;
+    const size_t layers = (size_t)w->L, later = layers - 1;
     const struct product all[PRODUCTS_MAX] = {
         {"receptance", c, c, layers}, {"key", c, c, layers},
         {"value", c, c, layers},      {"output", c, c, layers},
-        {"w1", w, c, layers},         {"w2", c, w, layers},
-        {"a1", a, c, layers},         {"a2", c, a, layers},
-        {"v1", v, c, later},          {"v2", c, v, later},
-        {"g1", g, c, layers},         {"g2", c, g, layers},
+        {"w1", rw, c, layers},        {"w2", c, rw, layers},
+        {"a1", ra, c, layers},        {"a2", c, ra, layers},
+        {"v1", rv, c, later},         {"v2", c, rv, later},
+        {"g1", rg, c, layers},        {"g2", c, rg, layers},
         {"ffn.key", f, c, layers},    {"ffn.value", c, f, layers},
-        {"head", (size_t)s->V, c, 1},
+        {"head", (size_t)w->V, c, 1},
     };
 
     memcpy(p, all, sizeof all);
     return PRODUCTS_MAX;
-}
-
-size_t products_list(const struct weights *w, struct product *p)
-{
-    const struct weights_shape s = {.L = w->L,
-                                    .H = w->H,
-                                    .N = w->N,
-                                    .F = w->F,
-                                    .V = w->V,
-                                    .rank_w = w->rank_w,
-                                    .rank_a = w->rank_a,
-                                    .rank_v = w->rank_v,
-                                    .rank_g = w->rank_g};
-
-    return products_of(&s, p);
 }
 
 double products_flops(const struct product *p, size_t n)

@@ -5,7 +5,6 @@
 #include <stddef.h>
 
 #include "model/weights.h"
-#include "model/weights_random.h"
 
 struct product {
     const char *name; /* "ffn.key" */
@@ -15,10 +14,9 @@ struct product {
 
 #define PRODUCTS_MAX 15
 
-/* What is multiplied for each row (layer 0 has no value residual); the head
- * comes last. The second is for the largest ranks of a checkpoint's layers.
+/* What is multiplied for each row (layer 0 has no value residual), with the
+ * largest ranks of all layers; the head comes last.
  */
-size_t products_of(const struct weights_shape *s, struct product *p);
 size_t products_list(const struct weights *w, struct product *p);
 
 double products_flops(const struct product *p, size_t n); /* per row */
