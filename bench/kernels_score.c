@@ -1,4 +1,6 @@
-/* Log-softmax without the logits in memory, chunk by chunk. */
+/* Log-softmax without the logits in memory, chunk by chunk; draws and top-k of
+ * whole rows.
+ */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +8,9 @@
 
 #include "bench/lab.h"
 #include "common/buf.h"
+#include "model/draw.h"
+#include "model/philox.h"
+#include "model/sampler.h"
 
 struct job {
     struct lab *l;
@@ -107,6 +112,151 @@ static void check(struct lab *l, int cols, float spread)
     lab_release(l);
 }
 
+/* ---- draws ----------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    struct sample_row how;
+} draws[] = {
+    {"draw", {.temperature = 1, .top_p = 1}},
+    {"draw, top_k 50", {.temperature = 1, .top_p = 1, .top_k = 50}},
+    {"draw, top_p 0.9", {.temperature = 1, .top_p = 0.9f}},
+};
+
+struct draw_job {
+    struct lab *l;
+    struct sampling a;
+    int rows;
+    struct draw_row *how;
+    struct top_row *top;
+    int32_t *last, *id;
+    struct sample_out *out;
+    float *logprob;
+};
+
+static cudaError_t draw_run(void *context)
+{
+    const struct draw_job *j = context;
+
+    return kernel_draw(&j->a, j->rows, j->how, j->last, j->out, j->l->stream);
+}
+
+static cudaError_t top_run(void *context)
+{
+    const struct draw_job *j = context;
+
+    return kernel_top(&j->a, j->rows, j->top, j->id, j->logprob, j->l->stream);
+}
+
+/* Row i is drawn for slot i, and its top-k wanted. */
+static void send_rows(struct draw_job *j, const struct sample_row *how)
+{
+    const size_t rows = (size_t)j->rows;
+    struct draw_row *draw = xcalloc(rows, sizeof *draw);
+    struct top_row *top = xcalloc(rows, sizeof *top);
+
+    for (int i = 0; i < j->rows; i++) {
+        draw[i] = (struct draw_row){
+            .row = i,
+            .whole = i,
+            .slot = i,
+            .history = -1,
+            .top_k = how->top_k,
+            .scale = draw_scale(how->temperature),
+            .top_p = how->top_p,
+            .penalty = draw_penalty_of(how),
+            .random = philox_bits((uint64_t)i, 0, 0, 0),
+        };
+        top[i] = (struct top_row){i, i, BACKEND_TOPK_MAX};
+    }
+    j->how = lab_bytes(j->l, rows * sizeof *draw);
+    lab_send(j->l, j->how, draw, rows * sizeof *draw);
+    j->top = lab_bytes(j->l, rows * sizeof *top);
+    lab_send(j->l, j->top, top, rows * sizeof *top);
+    free(draw);
+    free(top);
+}
+
+static struct draw_job draw_make(struct lab *l, int rows, int vocab,
+                                 const struct sample_row *how)
+{
+    const size_t r = (size_t)rows;
+    struct job scored = make(l, rows, vocab, 8);
+    struct draw_job j = {
+        .l = l,
+        .rows = rows,
+        .a = {.vocab = vocab,
+              .ld = vocab,
+              .n_part = scored.a.n_part,
+              .logits = scored.a.logits.at,
+              .part = scored.a.part,
+              .score = scored.a.out},
+        .last = lab_bytes(l, r * sizeof *j.last),
+        .id = lab_bytes(l, r * BACKEND_TOPK_MAX * sizeof *j.id),
+        .out = lab_bytes(l, r * sizeof *j.out),
+        .logprob = lab_bytes(l, r * BACKEND_TOPK_MAX * sizeof *j.logprob),
+    };
+
+    send_rows(&j, how);
+    lab_must(l, run(&scored), "score");
+    lab_must(l,
+             kernel_score_join(rows, scored.a.n_part, scored.a.part,
+                               scored.a.out, l->stream),
+             "score_join");
+    return j;
+}
+
+static void draw_check(struct lab *l, const struct sample_row *how)
+{
+    const int rows = 17, vocab = 5008;
+    struct draw_job j = draw_make(l, rows, vocab, how);
+    float *logits =
+        lab_fetch_floats(l, j.a.logits, (size_t)rows * (size_t)vocab);
+    struct score_result *score =
+        lab_fetch(l, j.a.score, (size_t)rows * sizeof *score);
+    struct sampler *sampler;
+    struct sample_out *got;
+    struct err err = {0};
+
+    lab_must(l, draw_run(&j), "draw");
+    got = lab_fetch(l, j.out, (size_t)rows * sizeof *got);
+    sampler = sampler_create(vocab, l->cpu, &err);
+    for (int i = 0; i < rows && sampler != NULL; i++) {
+        struct sample_row twin = *how;
+
+        twin.key = (uint64_t)i;
+        lab_check(l, "draw",
+                  got[i].token
+                      == sampler_draw(sampler, &twin,
+                                      logits + (size_t)i * (size_t)vocab,
+                                      score[i].best));
+    }
+    sampler_destroy(sampler);
+    free(logits);
+    free(score);
+    free(got);
+    lab_release(l);
+}
+
+static void draw_measure(struct lab *l, int rows)
+{
+    const int vocab = l->shape->V;
+    const double bound = lab_bytes_bound(l, 4.0 * rows * vocab);
+    char shape[32];
+
+    snprintf(shape, sizeof shape, "%dx%d", rows, vocab);
+    for (size_t i = 0; i < sizeof draws / sizeof *draws; i++) {
+        struct draw_job j = draw_make(l, rows, vocab, &draws[i].how);
+
+        lab_report(l, draws[i].name, shape, lab_time(l, draw_run, &j), bound, 0,
+                   NULL);
+        if (i == 0)
+            lab_report(l, "top 20", shape, lab_time(l, top_run, &j), bound, 0,
+                       NULL);
+        lab_release(l);
+    }
+}
+
 void kernels_score(struct lab *l)
 {
     static const int rows[] = {1, 64, 512, 2048};
@@ -124,4 +274,8 @@ void kernels_score(struct lab *l)
                    lab_bytes_bound(l, 4.0 * rows[i] * cols), 0, NULL);
         lab_release(l);
     }
+    for (size_t i = 0; i < sizeof draws / sizeof *draws; i++)
+        draw_check(l, &draws[i].how);
+    draw_measure(l, 64);
+    draw_measure(l, 512);
 }
