@@ -16,6 +16,8 @@ static const struct {
     const char *name;
     void (*run)(struct lab *l);
 } parts[] = {
+    {"wkv7", kernels_wkv7},
+    {"rows", kernels_rows},
     {"score", kernels_score},
     {"products", kernels_products},
 };
@@ -33,7 +35,8 @@ static int run_parts(struct lab *l, const char *only, struct err *err)
         parts[i].run(l);
     }
     if (!found)
-        return err_set(err, ERR_USAGE, "--only %s: score or products expected",
+        return err_set(err, ERR_USAGE,
+                       "--only %s: wkv7, rows, score or products expected",
                        only);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bench/lab.h"
+#include "bench/twins.h"
 #include "common/buf.h"
 #include "cuda/gemm.h"
 #include "cuda/group.h"
@@ -197,24 +198,6 @@ static struct group_job group_make(struct lab *l, const struct part *p, int n,
     return j;
 }
 
-/* What the CPU does with a row of products. */
-static void after(struct lab *l, enum group_op op, const float *bias, float *z,
-                  size_t n)
-{
-    const struct cpu_rows row = {z, n};
-
-    if (op == GROUP_DECAY)
-        l->cpu->decay(1, n, row, bias);
-    else if (op == GROUP_RATE)
-        l->cpu->sigmoid(1, n, row, bias);
-    else if (op == GROUP_TANH)
-        l->cpu->tanh(1, n, row);
-    else if (op == GROUP_SIGMOID)
-        l->cpu->sigmoid(1, n, row, NULL);
-    else if (op == GROUP_RELU2)
-        l->cpu->relu_square(1, n, row);
-}
-
 /* Products of kernel_product(), whose values check() holds to fp64, then the
  * CPU's functions. `spread` is of the weights.
  */
@@ -250,9 +233,9 @@ static void group_check(struct lab *l, const struct part *p, int rows,
     row = lab_fetch_floats(l, z, (size_t)rows * n);
     bias = lab_fetch_floats(l, item->bias, n);
     for (size_t i = 0; i < (size_t)rows; i++) {
-        after(l, p->op, bias, row + i * n, n);
+        twin_group(l->cpu, p->op, bias, row + i * n, n);
         if (is_narrow(p->op))
-            up[i] = lab_narrow_row(l->type, row + i * n, n, want + i * n * out);
+            up[i] = twin_narrow(l->type, row + i * n, n, want + i * n * out);
         else
             memcpy(want + i * n * out, row + i * n, n * out);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bench/lab.h"
+#include "bench/twins.h"
 #include "common/buf.h"
 
 #define CHECK_ROWS 37
@@ -178,7 +179,7 @@ static void shift_check_mix(const struct shift_job *j, int index, float *h,
         l->cpu->shift(1, c, now, &before, (struct cpu_rows){d, c});
         l->cpu->mix(1, c, now, (struct cpu_rows){d, c}, mix,
                     (struct cpu_rows){y, c});
-        up[i] = lab_narrow_row(j->a.type, y, c, want + i * c * each);
+        up[i] = twin_narrow(j->a.type, y, c, want + i * c * each);
     }
     lab_check_device(l, "shift", "a mix", j->a.out[index].at, want,
                      rows * c * each);
@@ -294,7 +295,7 @@ static void narrow_check(struct lab *l, enum narrow_op op, float spread)
 
     for (size_t i = 0; i < rows; i++) {
         apply(l->cpu, op, x + i * c, c);
-        up[i] = lab_narrow_row(l->type, x + i * c, c, want + i * c * each);
+        up[i] = twin_narrow(l->type, x + i * c, c, want + i * c * each);
     }
     lab_must(l, narrow_run(&j), "narrow");
     lab_check_device(l, op_names[op], "values", j.out.at, want,

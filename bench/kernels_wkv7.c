@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bench/lab.h"
+#include "bench/twins.h"
 #include "common/buf.h"
 #include "model/tensor.h"
 
@@ -170,7 +171,7 @@ static void twin_run(struct twin *t, const struct job *j)
 /* y narrowed: in fp16, a head that does not fit waits in fp32 for the row's
  * factor, one that fits is fp16 before it is scaled.
  */
-static void twin_narrow(const struct twin *t, const struct job *j, char *y,
+static void twin_output(const struct twin *t, const struct job *j, char *y,
                         float *up)
 {
     const size_t c = (size_t)j->a.c, n = (size_t)j->a.n;
@@ -179,18 +180,18 @@ static void twin_narrow(const struct twin *t, const struct job *j, char *y,
 
     for (size_t i = 0; i < (size_t)j->rows; i++) {
         memcpy(row, t->y + i * c, c * sizeof *row);
-        up[i] = lab_narrow_row(j->a.type, row, c, y + i * c * each);
+        up[i] = twin_narrow(j->a.type, row, c, y + i * c * each);
         if (up[i] <= 1)
             continue;
         for (size_t h = 0; h < c; h += n) {
             uint16_t half[128];
 
-            if (lab_narrow_row(j->a.type, row + h, n, half) > 1)
+            if (twin_narrow(j->a.type, row + h, n, half) > 1)
                 continue;
             for (size_t k = 0; k < n; k++)
                 row[h + k] = f16_to_f32(half[k]);
         }
-        lab_narrow_row(j->a.type, row, c, y + i * c * each);
+        twin_narrow(j->a.type, row, c, y + i * c * each);
     }
     free(row);
 }
@@ -208,7 +209,7 @@ static void check(struct lab *l, int pieces, int length, int h, int n,
 
     twin_fetch(&t, &j);
     twin_run(&t, &j);
-    twin_narrow(&t, &j, want, up);
+    twin_output(&t, &j, want, up);
     lab_must(l, run(&j), "wkv7");
     snprintf(what, sizeof what, "wkv7 %dx%dx%d N %d", pieces, length, h, n);
     lab_check_device(l, what, "y", j.a.y, want, y);

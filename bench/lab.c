@@ -1,13 +1,11 @@
 #include "bench/lab.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/device.h"
 #include "common/buf.h"
-#include "model/tensor.h"
 
 #define BUDGET_SECONDS 0.02
 
@@ -166,34 +164,6 @@ void lab_check_device(struct lab *l, const char *what, const char *part,
     snprintf(name, sizeof name, "%s: %s", what, part);
     lab_check_bits(l, name, got, want, bytes);
     free(got);
-}
-
-static float row_factor(const float *x, size_t n)
-{
-    float peak = 0;
-    int e;
-
-    for (size_t i = 0; i < n; i++)
-        peak = fabsf(x[i]) > peak ? fabsf(x[i]) : peak;
-    if (!(peak >= 32768.0f) || isinf(peak))
-        return 1;
-    frexpf(peak, &e); /* 2^(e-1) <= peak < 2^e */
-    return ldexpf(1, e - 15);
-}
-
-float lab_narrow_row(enum narrow_type type, const float *x, size_t n, void *out)
-{
-    float up = type == NARROW_FP16 ? row_factor(x, n) : 1;
-    uint16_t *half = out;
-
-    if (type == NARROW_FP32) {
-        memcpy(out, x, n * sizeof *x);
-        return 1;
-    }
-    for (size_t i = 0; i < n; i++)
-        half[i] =
-            type == NARROW_FP16 ? f32_to_f16(x[i] / up) : f32_to_bf16(x[i]);
-    return up;
 }
 
 /* ---- time ------------------------------------------------------------------ */

@@ -81,12 +81,6 @@ static inline double lab_bytes_bound(const struct lab *l, double bytes)
     return bytes / l->copy_rate;
 }
 
-/* What a row is narrowed to, by the rule of cuda/narrow.cuh, into `out`
- * [n] of the type; returns its factor.
- */
-float lab_narrow_row(enum narrow_type type, const float *x, size_t n,
-                     void *out);
-
 /* Seconds of y[rows][n] = x[rows][k] W^T by the library's fastest plan, whatever
  * its bits, fp32 results; each product is timed once.
  */
