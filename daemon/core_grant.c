@@ -258,10 +258,11 @@ void core_granted(struct core *c, struct op *op)
     if (op->grant.start && j->live) {
         j->image->state = SKEIN__JOB_STATE__JOB_RUNNING;
         j->image->started_unix_ms = op->grant.started_unix_ms;
-        histogram_add(
-            &c->stats.queue_wait_s, histogram_job_s,
-            (double)(j->image->started_unix_ms - j->image->submitted_unix_ms)
-                / 1000);
+        if (!j->retried)
+            histogram_add(&c->stats.queue_wait_s, histogram_job_s,
+                          (double)(j->image->started_unix_ms
+                                   - j->image->submitted_unix_ms)
+                              / 1000);
     }
     for (uint32_t i = 0; i < op->grant.n; i++) {
         struct core_lease *l = core_lease_find(c, &op->grant.lease[i].token);

@@ -93,6 +93,7 @@ struct core_job {
     bool starting;              /* its first grant is with the store */
     bool pinning;               /* ... and records the fingerprint */
     bool ordered;               /* an ORDER of it is with the store */
+    bool retried;               /* its waits and times were counted before */
     bool ending;                /* OP_STATE is with the store */
     Skein__JobState target;     /* of that operation */
     char doom[JOB_MESSAGE_MAX]; /* why it must fail; "" if it need not */

@@ -85,6 +85,7 @@ void core_job_revive(struct core *c, struct core_job *j,
     *j->image = *image;
     free(image);
     j->doom[0] = '\0';
+    j->retried = true;
     j->cursor = 0;
     free(j->avoid);
     j->avoid = NULL;
@@ -237,8 +238,10 @@ static void finish(struct core *c, struct core_job *j, const struct op *op)
     DL_DELETE(c->live, j);
     c->n_finished++;
     c->stats.jobs_ended[i->state]++;
-    histogram_add(&c->stats.duration_s, histogram_job_s,
-                  (double)(i->finished_unix_ms - i->submitted_unix_ms) / 1000);
+    if (!j->retried)
+        histogram_add(&c->stats.duration_s, histogram_job_s,
+                      (double)(i->finished_unix_ms - i->submitted_unix_ms)
+                          / 1000);
     core_log(c, LOG_LEVEL_INFO,
              "job-ended job=%" PRIu64 " state=%s answered=%" PRIu64
              " failed=%" PRIu64 " message=\"%s\"",
