@@ -126,6 +126,7 @@ static int add_chat(struct linter *t, const struct record *r,
     const struct chat_template *form = template_of(t->rules->tokenizer);
     struct chat_message *m;
     struct record_text prompt = {0};
+    size_t known;
 
     if (form == NULL)
         return record_error_set(why, "no_template", "messages",
@@ -137,8 +138,13 @@ static int add_chat(struct linter *t, const struct record *r,
         m[i].len = r->message[i].content.len;
     }
     buf_clear(&t->chat);
-    template_render(form, m, r->n_message, &t->chat);
+    known = template_render(form, m, r->n_message, &t->chat);
     free(m);
+    if (known < r->n_message)
+        return record_error_set(why, "invalid_value", "messages",
+                                "the chat template \"%s\" has no turn for the "
+                                "role \"%s\" of messages[%zu]",
+                                form->name, r->message[known].role, known);
     prompt.text = t->chat.data;
     prompt.len = t->chat.len;
     return add_tokens(t, "messages", &prompt, why);
@@ -185,7 +191,7 @@ static void add_warning(struct linter *t, const struct record *r)
 {
     struct record_error why;
 
-    record_error_set(&why, "warning", "", "%s", r->warning);
+    record_error_set(&why, "unknown_key", "", "%s", r->warning);
     add_finding(t, r->line, true, r, &why);
 }
 

@@ -62,18 +62,6 @@ run "$skein" validate in.jsonl cut.jsonl.gz
 expect 65 'a good file and a bad one'
 says stderr '^in.jsonl: 3000 records' 'a good file and a bad one'
 
-# ---- much larger than it looks, as one line and as very many
-for byte in x '\n'; do
-    head -c 256M /dev/zero | tr '\0' "$byte" | gzip -1 >bomb.gz
-    /usr/bin/time -f %M -o kib "$skein" validate bomb.gz --json >stdout 2>stderr
-    checks=$((checks + 1))
-    [ "$(tail -n 1 kib)" -lt 65536 ] || fail "validate of a bomb of $byte took $(cat kib) KiB"
-    case $byte in
-    x) same 'a line of 256 MiB' "$(jq -c '[.lines,.errors[0].code]' stdout)" '[1,"too_large"]' ;;
-    *) same '256 Mi lines' "$(jq -c '[.lines,.blank]' stdout)" '[268435456,268435456]' ;;
-    esac
-done
-
 # ---- validate: what it finds
 {
     head -n 3 in.jsonl
@@ -85,7 +73,7 @@ done
 } >bad.jsonl
 run "$skein" validate bad.jsonl
 expect 65 validate
-says stdout '^bad.jsonl:4: column [0-9]+: ' 'no JSON'
+says stdout '^bad.jsonl:4: .*value is expected' 'no JSON'
 says stdout '^bad.jsonl:5: this id was given on line 2 already$' 'an id given twice'
 says stdout '^bad.jsonl:6: id "u": unknown key "max_tokns"' 'an unknown key'
 says stdout '^bad.jsonl:8: ' 'not UTF-8'
