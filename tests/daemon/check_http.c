@@ -76,6 +76,11 @@ static void say(int fd, const void *data, size_t len)
                      (ssize_t)len);
 }
 
+static void say_text(int fd, const char *text)
+{
+    say(fd, text, strlen(text));
+}
+
 /* What has been answered so far, in a static buffer. */
 static const char *heard(int fd)
 {
@@ -91,7 +96,7 @@ static const char *ask(const char *request)
     int fd = connect_to();
     const char *answer;
 
-    say(fd, request, strlen(request));
+    say_text(fd, request);
     loop(60);
     answer = heard(fd);
     close(fd);
@@ -125,7 +130,7 @@ START_TEST(one_connection_many_requests)
     start();
     fd = connect_to();
     for (int i = 0; i < 5; i++) {
-        say(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", 32);
+        say_text(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
         loop(30);
         ck_assert_ptr_nonnull(strstr(heard(fd), "hello\n"));
     }
@@ -162,9 +167,9 @@ START_TEST(endless_upload)
     start();
     memset(block, 'x', sizeof block);
     fd = connect_to();
-    say(fd,
-        "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n",
-        63);
+    say_text(
+        fd,
+        "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n");
     loop(40);
     for (int i = 0; i < 100; i++) {
         if (send(fd, block, sizeof block, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
@@ -257,7 +262,7 @@ START_TEST(too_many_peers)
         many[i] = connect_to();
     loop(50);
     last = connect_to();
-    say(last, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", 32);
+    say_text(last, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     loop(50);
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
         close(many[i]);
@@ -278,7 +283,7 @@ START_TEST(end_with_the_last_byte)
     for (int i = 0; i < 2 * HTTP_CONNECTIONS_MAX; i++) {
         int fd = connect_to();
 
-        say(fd, "GET /hel", 8);
+        say_text(fd, "GET /hel");
         close(fd);
     }
     ck_assert_ptr_nonnull(
@@ -294,7 +299,7 @@ START_TEST(half_closed)
 
     start();
     fd = connect_to();
-    say(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n", 33 - 1);
+    say_text(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     shutdown(fd, SHUT_WR);
     loop(60);
     ck_assert_ptr_nonnull(strstr(heard(fd), "hello\n"));
