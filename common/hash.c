@@ -132,7 +132,7 @@ static void __attribute__((constructor)) crc_init(void)
     }
 }
 
-uint32_t hash_crc32c(const void *data, size_t len)
+uint32_t hash_crc32c_portable(const void *data, size_t len)
 {
     const uint8_t *p = data;
     uint32_t crc = 0xFFFFFFFFu;
@@ -151,4 +151,34 @@ uint32_t hash_crc32c(const void *data, size_t len)
     for (; len > 0; len--, p++)
         crc = crc >> 8 ^ crc_table[0][(crc ^ *p) & 255];
     return ~crc;
+}
+
+#ifdef __x86_64__
+/* The instruction takes 8 bytes in 3 cycles; the tables, some 12. */
+static __attribute__((target("sse4.2"))) uint32_t
+crc_by_instruction(const uint8_t *p, size_t len)
+{
+    uint64_t wide = 0xFFFFFFFFu;
+    uint32_t crc;
+
+    for (; len >= 8; len -= 8, p += 8) {
+        uint64_t eight;
+
+        memcpy(&eight, p, 8);
+        wide = __builtin_ia32_crc32di(wide, eight);
+    }
+    crc = (uint32_t)wide;
+    for (; len > 0; len--, p++)
+        crc = __builtin_ia32_crc32qi(crc, *p);
+    return ~crc;
+}
+#endif
+
+uint32_t hash_crc32c(const void *data, size_t len)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("sse4.2"))
+        return crc_by_instruction(data, len);
+#endif
+    return hash_crc32c_portable(data, len);
 }

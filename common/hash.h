@@ -35,6 +35,8 @@ uint64_t hash_u64(const struct hash_part *part, size_t n);
 
 uint64_t hash_xxh3(const void *data, size_t len);
 uint32_t hash_crc32c(const void *data, size_t len);
+/* The same, as a processor without an instruction for it does it. */
+uint32_t hash_crc32c_portable(const void *data, size_t len);
 
 /* Lower-case hex of `len` bytes into out[2 * len + 1]. */
 void hash_hex(const uint8_t *data, size_t len, char *out);

@@ -29,6 +29,27 @@ START_TEST(crc32c_vectors)
 }
 END_TEST
 
+/* Bit by bit, at every length and alignment. */
+START_TEST(crc32c_of_any_length)
+{
+    uint8_t bytes[80];
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 167 + 13);
+    for (size_t from = 0; from < 9; from++) {
+        uint32_t crc = 0xFFFFFFFFu;
+
+        for (size_t len = 0; from + len < sizeof bytes; len++) {
+            ck_assert_uint_eq(hash_crc32c(bytes + from, len), ~crc);
+            ck_assert_uint_eq(hash_crc32c_portable(bytes + from, len), ~crc);
+            crc ^= bytes[from + len];
+            for (int k = 0; k < 8; k++)
+                crc = crc & 1 ? crc >> 1 ^ 0x82F63B78u : crc >> 1;
+        }
+    }
+}
+END_TEST
+
 START_TEST(blake2b_vectors)
 {
     uint8_t out[HASH_BYTES];
@@ -170,7 +191,7 @@ END_TEST
 int main(void)
 {
     return RUN_TESTS(
-        "hash", crc32c_vectors, blake2b_vectors,
+        "hash", crc32c_vectors, crc32c_of_any_length, blake2b_vectors,
         hashing_in_parts_is_hashing_the_whole, xxh3_vector, random_bytes_differ,
         a_packed_blob_comes_back, the_empty_blob_comes_back,
         content_above_the_bound_is_refused, anything_but_one_frame_is_refused);
