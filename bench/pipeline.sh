@@ -50,7 +50,7 @@ awk -v a="$t0" -v b="$t1" -v c="$t2" -v d="$t3" -v n="$records" 'BEGIN {
     printf "submit         %6.2f s\n", b - a
     printf "rest of job    %6.2f s\n", c - b
     printf "results        %6.2f s\n", d - c
-    printf "whole          %6.2f s   %d records/s (target 30000)\n", d - a, n / (d - a)
+    printf "whole          %6.2f s   %d records/s (target 100000)\n", d - a, n / (d - a)
 }'
 peak() { awk '/VmHWM/ { printf "%d MiB", $2 / 1024 }' "/proc/$1/status"; }
 printf 'peak resident  skeind %s, worker supervisor %s' "$(peak "${pids[0]}")" "$(peak "${pids[1]}")"

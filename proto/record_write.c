@@ -11,13 +11,17 @@
 
 void json_add_double(struct buf *out, double x)
 {
-    char text[NUMBER_BYTES_MAX];
+    char text[NUMBER_BYTES_MAX], shorter[NUMBER_BYTES_MAX];
 
     assert(isfinite(x));
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtod(text, NULL) == x)
-            break;
+    /* Most doubles need 16 or 17 digits, and 17 always do: start between. */
+    snprintf(text, sizeof text, "%.16g", x);
+    if (strtod(text, NULL) != x) {
+        snprintf(text, sizeof text, "%.17g", x);
+    } else {
+        snprintf(shorter, sizeof shorter, "%.15g", x);
+        if (strtod(shorter, NULL) == x)
+            memcpy(text, shorter, sizeof text);
     }
     buf_adds(out, text);
 }
