@@ -28,7 +28,7 @@ if(NOT SKEIN_CUDA STREQUAL "off")
     endif()
 endif()
 # Its header, that is: the library is looked for when a worker starts.
-if(SKEIN_HAVE_CUDA)
+if(CUDAToolkit_FOUND)
     find_path(SKEIN_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 endif()
 message(STATUS "CUDA engine: ${SKEIN_HAVE_CUDA} (SKEIN_CUDA=${SKEIN_CUDA})")
