@@ -143,13 +143,38 @@ static bool null_devices(const struct run_options *o)
     return o->devices != NULL && strncmp(o->devices, "null", 4) == 0;
 }
 
+/* Where ".pth" or the like begins at the end of a name, or NULL. */
+static const char *checkpoint_suffix(const char *name)
+{
+    static const char *const suffix[] = {".safetensors", ".pth", ".pt", ".bin"};
+    const char *dot = strrchr(name, '.');
+
+    for (size_t i = 0; dot && i < sizeof suffix / sizeof *suffix; i++) {
+        if (strcmp(dot, suffix[i]) == 0)
+            return dot;
+    }
+    return NULL;
+}
+
+/* What lines of an OpenAI batch call the model, and workers elsewhere would: the
+ * file or directory without its suffix. malloc'ed
+ */
+static char *name_of_model(const char *path)
+{
+    char *name = cmd_basename(path);
+    const char *suffix = checkpoint_suffix(name);
+
+    if (suffix != NULL && suffix > name)
+        name[suffix - name] = '\0';
+    return name;
+}
+
 /* Could this be a checkpoint? A look at the first bytes of a file (safetensors:
  * a length, then JSON; torch: a zip) or the names in a directory; the worker
  * reads it properly.
  */
 static bool is_checkpoint(const char *path)
 {
-    static const char *const suffix[] = {".safetensors", ".pth", ".pt", ".bin"};
     char head[9] = {0};
     struct dirent *entry;
     bool found = false;
@@ -165,10 +190,7 @@ static bool is_checkpoint(const char *path)
         return found;
     }
     while (!found && (entry = readdir(dir)) != NULL) {
-        const char *dot = strrchr(entry->d_name, '.');
-
-        for (size_t i = 0; dot && i < sizeof suffix / sizeof *suffix; i++)
-            found = found || strcmp(dot, suffix[i]) == 0;
+        found = checkpoint_suffix(entry->d_name) != NULL;
     }
     closedir(dir);
     return found;
@@ -210,7 +232,7 @@ static int plan_model(struct plan *p, struct err *err)
                        "(safetensors or torch .pth), nor a directory with one",
                        o->model);
     p->state.model = xstrdup(resolved);
-    p->model_name = cmd_basename(resolved);
+    p->model_name = name_of_model(resolved);
     if (strlen(p->model_name) > MODEL_NAME_BYTES_MAX
         || strchr(p->model_name, '=') != NULL
         || strchr(p->model_name, '@') != NULL)

@@ -186,8 +186,9 @@ struct record_detail {
 };
 
 /* Answers to native lines, appended to `out` as one JSON object without
- * newline. `detail`, one for each target, is written when the record asked
- * for it; else it may be NULL. Numbers are the shortest text that reads back the same.
+ * newline. `detail`, one for each target, is written when the record asked for
+ * it; else it may be NULL. Numbers are the shortest text that reads back the
+ * same.
  */
 void record_write_score(const struct record *r, double logprob, bool greedy,
                         size_t tokens, const struct record_detail *detail,

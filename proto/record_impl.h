@@ -1,4 +1,7 @@
-/* proto/record_impl.h - the two ways a line may be written. Private to proto/ */
+/* proto/record_impl.h - the two ways a line may be written
+ *
+ * Private to proto/.
+ */
 #ifndef PROTO_RECORD_IMPL_H
 #define PROTO_RECORD_IMPL_H
 

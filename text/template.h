@@ -2,7 +2,7 @@
  *
  * Pure. A template belongs to a family of models, told by its tokenizer:
  *
- *   world   System: ...\n\nUser: ...\n\nAssistant: ...\n\nUser: ...\n\nAssistant:
+ *   world   System: ..\n\nUser: ..\n\nAssistant: ..\n\nUser: ..\n\nAssistant:
  *
  * "\n\n" ends a turn, so a text must not contain it: runs of line ends become
  * one, and white space around a text is dropped.

@@ -133,7 +133,7 @@ void answer_add_branch(struct buf *out, const struct answer_branch *branch,
                        const struct token_logprob *detail, uint32_t k,
                        const char *text);
 
-/* Take the branch at *at of a payload, which is aligned to 8 bytes, apart and go
+/* Take the branch at *at of a payload, aligned to 8 bytes, apart and go
  * on to the next one. 0, or -1: there is none.
  */
 int answer_next_branch(const void *payload, size_t len, size_t *at, uint32_t k,

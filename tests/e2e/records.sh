@@ -105,6 +105,15 @@ equal "$(jq -c .token_logprobs score.out)" \
     "$(body o13 '.choices[0].logprobs.token_logprobs')" \
     "scores of generated tokens"
 
+# A checkpoint is called by its file's name, less the suffix.
+cp "$SRC/examples/model/model.safetensors" x.safetensors
+sed -n 1p in.jsonl >one.jsonl
+expect 3 skein run -q one.jsonl -m x.safetensors -o one.out -d cpu \
+    --tokenizer "$SRC/examples/model/rwkv_vocab_demo.txt"
+cp "$SRC/examples/model/model.safetensors" model.safetensors
+expect 0 skein run -q one.jsonl -m model.safetensors -o one.out -d cpu \
+    --tokenizer "$SRC/examples/model/rwkv_vocab_demo.txt" --fresh
+
 # The job's seed and the time of submission are the only other influences.
 all seed -d cpu --seed 1
 CHECKS=$((CHECKS + 1))
