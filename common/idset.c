@@ -79,7 +79,7 @@ int idset_finish(struct idset *s, int (*stop)(void *arg), void *arg,
     if (extsort_finish(s->ids, err) < 0)
         return -1;
     while ((got = extsort_next(s->ids, &item, err)) > 0) {
-        if (++n % STOP_ITEMS == 0 && stop(arg))
+        if (++n % STOP_ITEMS == 0 && stop != NULL && stop(arg))
             return err_set(err, ERR_CONFLICT, "stopped");
         if (look(s, &item, &first, err) < 0)
             return -1;

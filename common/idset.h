@@ -29,8 +29,9 @@ void idset_destroy(struct idset *s); /* NULL is allowed */
 int idset_add(struct idset *s, const uint8_t hash[16], uint64_t line,
               struct err *err);
 
-/* All ids were added: find the duplicates. `stop`, asked now and then, may end
- * it early: ERR_CONFLICT. Else the errors of idset_add(), and ERR_CORRUPT.
+/* All ids were added: find the duplicates. `stop`, asked now and then unless
+ * it is NULL, may end it early: ERR_CONFLICT. Else the errors of idset_add(),
+ * and ERR_CORRUPT.
  */
 int idset_finish(struct idset *s, int (*stop)(void *arg), void *arg,
                  struct err *err);

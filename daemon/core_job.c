@@ -231,7 +231,7 @@ static void finish(struct core *c, struct core_job *j, const struct op *op)
     i->finished_unix_ms = op->state.finished_unix_ms;
     snprintf(i->message, sizeof i->message, "%s", op->state.message);
     for (uint32_t s = 0; s < i->n_shards; s++)
-        i->shard[s].state = shard_state_at_end(&i->shard[s]);
+        shard_end(&i->shard[s]);
     job_image_count(i);
     j->n_pending = 0;
     j->live = false;

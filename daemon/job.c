@@ -25,10 +25,12 @@ uint64_t shard_cost_left(const struct shard_image *s)
     return left == s->n_records ? s->cost : s->cost * left / s->n_records;
 }
 
-uint8_t shard_state_at_end(const struct shard_image *s)
+void shard_end(struct shard_image *s)
 {
-    return s->state == SHARD_DONE || s->n_errors > 0 ? SHARD_DONE
-                                                     : SHARD_CANCELLED;
+    if (s->state == SHARD_DONE)
+        return;
+    s->state = s->n_errors > 0 ? SHARD_DONE : SHARD_CANCELLED;
+    s->epoch = 0; /* the row has the token of an attempt without a result */
 }
 
 const char *job_state_name(Skein__JobState state)

@@ -91,8 +91,10 @@ bool job_state_final(Skein__JobState state);
 uint32_t shard_records_left(const struct shard_image *s);
 uint64_t shard_cost_left(const struct shard_image *s);
 
-/* The job has ended: what a shard that is not done becomes. */
-uint8_t shard_state_at_end(const struct shard_image *s);
+/* The job has ended: a shard that is not done is cancelled, or done as it was
+ * before it was tried again; then no token is that of its result any more.
+ */
+void shard_end(struct shard_image *s);
 
 /* "queued", "running", ... Static. */
 const char *job_state_name(Skein__JobState state);

@@ -81,10 +81,11 @@ static const struct db_sql sql[STMT_COUNT] = {
     [STMT_SHARD_WON] = {"look up a result",
                         "SELECT 1 FROM shard WHERE shard = ?1 AND state = 2"
                         " AND attempt = ?2 AND nonce = ?3 AND epoch = ?4"},
-    /* shard_state_at_end() of daemon/job.c */
+    /* shard_end() of daemon/job.c */
     [STMT_SHARDS_END] = {"end the shards",
-                         "UPDATE shard SET state = CASE WHEN n_errors > 0"
-                         " THEN 2 ELSE 3 END WHERE state IN (0, 1)"},
+                         "UPDATE shard SET epoch = 0, state = CASE WHEN"
+                         " n_errors > 0 THEN 2 ELSE 3 END"
+                         " WHERE state IN (0, 1)"},
     [STMT_SHARDS_RETRY] = {"try shards again",
                            "UPDATE shard SET state = 0, crash_count = 0"
                            " WHERE state = 3"

@@ -101,6 +101,21 @@ START_TEST(first_findings_are_kept_and_all_counted)
 }
 END_TEST
 
+/* More ids than are kept in memory. */
+START_TEST(many_lines)
+{
+    struct buf text = BUF_INIT;
+
+    for (int i = 0; i < 200000; i++)
+        buf_addf(&text, "{\"id\":%d,\"text\":\"x\"}\n", i == 199998 ? 7 : i);
+    lint(text.data, 10, NULL);
+    expect("199999:duplicate_id");
+    ck_assert_ptr_nonnull(strstr(found.finding[0].why.message, "line 8 "));
+    ck_assert_uint_eq(found.records, 199999);
+    buf_free(&text);
+}
+END_TEST
+
 START_TEST(tokens_are_counted)
 {
     struct tokenizer *t = small_world(); /* a token for each of these letters */
@@ -129,6 +144,7 @@ int main(void)
     tcase_add_test(tc, counts);
     tcase_add_test(tc, ids_given_twice_are_found_among_the_others);
     tcase_add_test(tc, first_findings_are_kept_and_all_counted);
+    tcase_add_test(tc, many_lines);
     tcase_add_test(tc, tokens_are_counted);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_NORMAL);

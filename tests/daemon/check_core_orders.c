@@ -276,6 +276,22 @@ START_TEST(cancelled_retry_leaves_what_there_was)
 }
 END_TEST
 
+START_TEST(token_of_a_cancelled_retry_has_not_won)
+{
+    struct token old = done_job(), t;
+
+    ck_assert_uint_eq(order(old.job, RETRY), ERR_NONE);
+    t = granted_to_anna();
+    world_cancel(&w, CLIENT, old.job);
+    world_store(&w);
+    ck_assert_int_eq(core_token_holder(w.core, 1, &t), CORE_LOST);
+    world_forget(&w);
+    upload(&anna, &t);
+    ck_assert(took(1, WIRE_STALE));
+    ck_assert_uint_eq(w.job[0].commits[0], 1);
+}
+END_TEST
+
 START_TEST(failed_job_gets_new_attempts)
 {
     struct token t = grant_one(&anna);
@@ -411,6 +427,7 @@ int main(void)
     tcase_add_test(tc,
                    retry_without_a_kept_answer_may_have_another_fingerprint);
     tcase_add_test(tc, cancelled_retry_leaves_what_there_was);
+    tcase_add_test(tc, token_of_a_cancelled_retry_has_not_won);
     tcase_add_test(tc, failed_job_gets_new_attempts);
     tcase_add_test(tc, repeated_retry_undoes_one_end_once);
     tcase_add_test(tc, removed_job_is_gone_and_its_number_too);

@@ -526,6 +526,7 @@ START_TEST(retry_of_errors_keeps_the_result)
 
     j = open_job(1); /* cancelled: the old result is what there is */
     apply(j, end(1, SKEIN__JOB_STATE__JOB_CANCELLED));
+    ck_assert_int_eq(store_job_won(j, &t, &err), 0);
     store_job_close(j);
     reopen();
     ck_assert_uint_eq(s.found[0]->answered, 4);

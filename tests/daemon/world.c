@@ -264,7 +264,7 @@ static void run_state(struct world_job *j, struct op *op)
     j->image.state = op->state.state;
     j->image.finished_unix_ms = op->state.finished_unix_ms;
     for (uint32_t i = 0; i < j->image.n_shards; i++)
-        j->image.shard[i].state = shard_state_at_end(&j->image.shard[i]);
+        shard_end(&j->image.shard[i]);
 }
 
 static void run_change(struct world_job *j, struct op *op)
