@@ -6,6 +6,7 @@
 #include "model/philox.h"
 #include "model/sampler.h"
 #include "tests/model/kernel_sets.h"
+#include "tests/model/truth.h"
 
 #define VOCAB 300
 #define PADDED 304
@@ -146,7 +147,7 @@ START_TEST(ties_go_to_the_lowest_id)
 }
 END_TEST
 
-/* What a draw is told, and by how much `generated` came before: see truth(). */
+/* What a draw is told, and whether it has the history below. */
 static const struct setting {
     struct sample_row how;
     bool history;
@@ -174,103 +175,10 @@ static const struct setting {
 static const int32_t prompt[] = {0, 3, 3, 7, 30, 31, 299};
 static const int32_t generated[] = {1, 3, 3, 3, 8, 150, 30, 1, 12, 12};
 static const struct logit_bias bias[] = {{2, 1.5f}, {3, -0.5f}, {200, 4}};
-
-static int times(int32_t token)
-{
-    int n = 0;
-
-    for (size_t i = 0; i < sizeof generated / sizeof *generated; i++)
-        n += generated[i] == token;
-    return n;
-}
-
-/* Rule 1 in fp64. */
-static double penalized(const struct sample_row *how, double x, int32_t token)
-{
-    bool seen = times(token) > 0;
-
-    for (size_t i = 0; i < sizeof bias / sizeof *bias; i++)
-        x += bias[i].token == token ? (double)bias[i].bias : 0;
-    for (size_t i = 0; i < sizeof prompt / sizeof *prompt; i++)
-        seen = seen || prompt[i] == token;
-    if (seen && how->repetition_penalty > 0)
-        x = x > 0 ? x / (double)how->repetition_penalty
-                  : x * (double)how->repetition_penalty;
-    return x - times(token) * (double)how->frequency_penalty
-           - (times(token) > 0 ? (double)how->presence_penalty : 0);
-}
-
-/* The distribution in fp64: softmax, then each cut by its definition. */
-static void truth(const struct setting *s, const float *x, double *p)
-{
-    const struct sample_row *how = &s->how;
-    double sum = 0, largest = -INFINITY, cut_sum = 0, before[VOCAB];
-
-    for (int32_t i = 0; i < VOCAB; i++) {
-        p[i] = s->history ? penalized(how, (double)x[i], i) : (double)x[i];
-        largest = fmax(largest, p[i]);
-    }
-    for (int32_t i = 0; i < VOCAB; i++)
-        p[i] = exp((p[i] - largest) / (double)how->temperature);
-    for (int32_t i = 0; i < VOCAB; i++) {
-        int rank = 0;
-
-        for (int32_t j = 0; j < VOCAB; j++)
-            rank += p[j] > p[i];
-        before[i] = how->top_k > 0 && rank >= how->top_k;
-        before[i] += p[i] < (double)how->min_p;
-    }
-    for (int32_t i = 0; i < VOCAB; i++) {
-        p[i] = before[i] > 0 ? 0 : p[i];
-        sum += p[i];
-    }
-    for (int32_t i = 0; i < VOCAB; i++) {
-        before[i] = 0;
-        for (int32_t j = 0; j < VOCAB; j++)
-            before[i] += p[j] > p[i] ? p[j] : 0;
-    }
-    for (int32_t i = 0; i < VOCAB; i++) {
-        if (how->top_p < 1 && before[i] >= (double)how->top_p * sum)
-            p[i] = 0;
-        cut_sum += p[i];
-    }
-    for (int32_t i = 0; i < VOCAB; i++)
-        p[i] /= cut_sum;
-}
-
-/* Upper 0.001 of chi-square (Wilson, Hilferty). */
-static double limit_of(int freedom)
-{
-    double v = 2.0 / (9.0 * freedom);
-
-    return freedom * pow(1 - v + 3.0902 * sqrt(v), 3);
-}
-
-static void check_counts(const int *count, const double *p, int draws)
-{
-    double square = 0, rest = 0;
-    int freedom = -1, rest_count = 0;
-
-    for (int32_t i = 0; i < VOCAB; i++) {
-        double want = draws * p[i];
-
-        ck_assert_msg(p[i] > 0 || count[i] == 0, "%d was cut and drawn", i);
-        if (want < 8) {
-            rest += want;
-            rest_count += count[i];
-            continue;
-        }
-        square += (count[i] - want) * (count[i] - want) / want;
-        freedom++;
-    }
-    if (rest >= 8) {
-        square += (rest_count - rest) * (rest_count - rest) / rest;
-        freedom++;
-    }
-    ck_assert_int_ge(freedom, 5);
-    ck_assert_msg(square < limit_of(freedom), "chi-square %.1f of %d", square,
-                  freedom);
-}
+static const struct history history = {
+    prompt,    sizeof prompt / sizeof *prompt,
+    generated, sizeof generated / sizeof *generated,
+    bias,      sizeof bias / sizeof *bias};
 
 /* 40,000 draws of each setting against its fp64 distribution. */
 START_TEST(draws_are_distributed)
@@ -283,17 +191,15 @@ START_TEST(draws_are_distributed)
     double p[VOCAB];
     int32_t best;
 
-    history_set(h, 0,
-                &(struct history){prompt, sizeof prompt / sizeof *prompt,
-                                  generated,
-                                  sizeof generated / sizeof *generated, bias,
-                                  sizeof bias / sizeof *bias});
+    history_set(h, 0, &history);
     for (int i = 0; i < PADDED; i++)
         x[i] = i < VOCAB ? random_float(&random, 6) : -FLT_MAX;
+    for (int i = 0; i < history.n_generated; i++)
+        x[generated[i]] = 7 + (float)(i % 4) / 2; /* worth penalizing */
     memcpy(penalized_x, x, sizeof x);
     best = s->history ? history_apply(h, 0, &s->how, x, penalized_x)
                       : largest_of(x);
-    truth(s, x, p);
+    truth_of(&s->how, s->history ? &history : NULL, x, VOCAB, p);
     for (uint32_t i = 0; i < 40000; i++) {
         struct sample_row how = s->how;
 
@@ -302,7 +208,7 @@ START_TEST(draws_are_distributed)
         how.position = i / 8;
         count[sampler_draw(sampler, &how, penalized_x, best)]++;
     }
-    check_counts(count, p, 40000);
+    truth_check(count, p, VOCAB, 40000);
     histories_destroy(h);
 }
 END_TEST
