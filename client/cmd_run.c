@@ -417,9 +417,10 @@ static void say_summary(const struct run *r, const Skein__JobInfo *job)
     char count[16], rate[16];
 
     progress_count((double)tokens, count);
-    fprintf(stderr, "%llu records answered, %llu errors, %s tokens",
+    fprintf(stderr, "%llu records answered, %llu error%s, %s tokens",
             (unsigned long long)r->out.lines,
-            (unsigned long long)r->errors.lines, count);
+            (unsigned long long)r->errors.lines,
+            r->errors.lines == 1 ? "" : "s", count);
     if (tokens > r->tokens_before) { /* a resumed run may find all of it done */
         progress_count((double)(tokens - r->tokens_before)
                            / (seconds > 0.001 ? seconds : 0.001),

@@ -13,6 +13,7 @@
 #define BAR_MAX 30    /* cells; longer ones say no more */
 #define BAR_MIN 8     /* a shorter bar says nothing */
 #define COLUMNS_DEFAULT 80
+#define ECHO_COLUMNS 2   /* left free: a terminal echoes "^C" there */
 #define RATE_MIN_MS 1000 /* rates over less jump about */
 
 /* ---- meter ------------------------------------------------------------- */
@@ -304,7 +305,7 @@ void progress_show(struct progress_screen *s, const Skein__JobInfo *job,
     if (now_ms < s->next_ms)
         return;
     if (s->terminal) {
-        progress_bar(&v, columns(), s->color, &line);
+        progress_bar(&v, columns() - ECHO_COLUMNS, s->color, &line);
         draw(s, &line);
         s->next_ms = now_ms + REDRAW_MS;
     } else {

@@ -149,7 +149,7 @@ usage '--model' skein submit in.jsonl
 usage '--output' skein run in.jsonl -m null
 usage 'JOB' skein show
 usage 'number' skein show 0
-usage 'number' skein wait 1x
+usage 'backwards' skein wait 3-1
 usage 'always' skein run in.jsonl -m null -o o --bos sometimes
 usage 'tokens-per-step' skein run in.jsonl -m null -o o --tokens-per-step 0
 usage 'seed' skein run in.jsonl -m null -o o --seed 1e3
