@@ -219,4 +219,16 @@ says stderr '^1 records, 0 rejected' '--lenient'
 run "$skein" run --input good.jsonl -m null -o ran.jsonl
 expect 0 'run --input'
 same 'run --input' "$(wc -l <ran.jsonl)" 3
+
+# ---- what docs/cli.md shows is what is said, but for the numbers
+masked() { sed 's/[0-9][0-9]*/N/g; s/some.jsonl/pairs.jsonl/' "$@"; }
+run "$skein" submit some.jsonl -m null
+cp stderr said
+run "$skein" wait last
+cat stderr >>said
+masked "$SRC/docs/cli.md" >page
+masked said | while read -r line; do
+    grep -qF -- "$line" page || echo "$line"
+done >unsaid
+same 'lines that docs/cli.md lacks' "$(cat unsaid)" ''
 finish
