@@ -138,6 +138,11 @@ void monitor_stop(struct monitor *m)
     free(m);
 }
 
+uint16_t monitor_port(const struct monitor *m)
+{
+    return http_port(m->http);
+}
+
 int monitor_fd(const struct monitor *m)
 {
     return m->http == NULL ? -1 : http_fd(m->http);

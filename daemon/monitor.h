@@ -25,7 +25,8 @@ struct monitor *monitor_start(const struct monitor_config *config,
                               struct err *err);
 void monitor_stop(struct monitor *m); /* NULL is allowed */
 
-int monitor_fd(const struct monitor *m); /* -1: nothing is served */
+uint16_t monitor_port(const struct monitor *m); /* while it serves */
+int monitor_fd(const struct monitor *m);        /* -1: nothing is served */
 int64_t monitor_wait_ms(const struct monitor *m);
 
 /* When readable, and after monitor_wait_ms() at the latest. Never waits. */

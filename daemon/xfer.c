@@ -543,6 +543,8 @@ static void on_end(struct xfers *x, uint64_t peer, const struct wire_msg *m,
     }
     t->heard_ms = now_ms;
     t->seq = m->seq;
+    if (t->state == XFER_SUBMIT_ENDED)
+        send_ack(x, t); /* work on a large one takes longer than patience */
     if (t->state != XFER_UPLOAD && t->state != XFER_SUBMIT)
         return; /* it will be answered */
     if (end->size > received(t)) {

@@ -1,8 +1,6 @@
 /* HTTP by whoever comes along: nobody may hold up the loop. */
 #include "daemon/http.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +10,7 @@
 
 #include "common/clock.h"
 #include "tests/common/run.h"
+#include "tests/daemon/http_peer.h"
 
 static struct http *http;
 static int64_t longest_us; /* that one http_run() took */
@@ -59,36 +58,10 @@ static void loop(int ms)
 
 static int connect_to(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons(http_port(http))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = http_peer_connect(http_port(http));
 
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
-        ck_assert_int_eq(errno, EINPROGRESS);
     loop(2); /* or the backlog would fill */
     return fd;
-}
-
-static void say(int fd, const void *data, size_t len)
-{
-    ck_assert_int_eq(send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT),
-                     (ssize_t)len);
-}
-
-static void say_text(int fd, const char *text)
-{
-    say(fd, text, strlen(text));
-}
-
-/* What has been answered so far, in a static buffer. */
-static const char *heard(int fd)
-{
-    static char text[4096];
-    ssize_t n = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
-
-    text[n < 0 ? 0 : n] = '\0';
-    return text;
 }
 
 static const char *ask(const char *request)
@@ -96,9 +69,9 @@ static const char *ask(const char *request)
     int fd = connect_to();
     const char *answer;
 
-    say_text(fd, request);
+    http_peer_say_text(fd, request);
     loop(60);
-    answer = heard(fd);
+    answer = http_peer_heard(fd);
     close(fd);
     return answer;
 }
@@ -130,9 +103,9 @@ START_TEST(one_connection_many_requests)
     start();
     fd = connect_to();
     for (int i = 0; i < 5; i++) {
-        say_text(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+        http_peer_say_text(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
         loop(30);
-        ck_assert_ptr_nonnull(strstr(heard(fd), "hello\n"));
+        ck_assert_ptr_nonnull(strstr(http_peer_heard(fd), "hello\n"));
     }
     close(fd);
     http_stop(http);
@@ -167,7 +140,7 @@ START_TEST(endless_upload)
     start();
     memset(block, 'x', sizeof block);
     fd = connect_to();
-    say_text(
+    http_peer_say_text(
         fd,
         "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n");
     loop(40);
@@ -238,7 +211,7 @@ START_TEST(slow_peers_hold_nobody_up)
     for (size_t at = 0; at < sizeof request - 1; at++) {
         for (size_t i = 0; i < n; i++) {
             if (i % 2 == 0)
-                say(slow[i], request + at, 1);
+                http_peer_say(slow[i], request + at, 1);
         }
         loop(6);
     }
@@ -262,7 +235,7 @@ START_TEST(too_many_peers)
         many[i] = connect_to();
     loop(50);
     last = connect_to();
-    say_text(last, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    http_peer_say_text(last, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     loop(50);
     for (size_t i = 0; i < sizeof many / sizeof many[0]; i++)
         close(many[i]);
@@ -283,7 +256,7 @@ START_TEST(end_with_the_last_byte)
     for (int i = 0; i < 2 * HTTP_CONNECTIONS_MAX; i++) {
         int fd = connect_to();
 
-        say_text(fd, "GET /hel");
+        http_peer_say_text(fd, "GET /hel");
         close(fd);
     }
     ck_assert_ptr_nonnull(
@@ -299,10 +272,10 @@ START_TEST(half_closed)
 
     start();
     fd = connect_to();
-    say_text(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    http_peer_say_text(fd, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     shutdown(fd, SHUT_WR);
     loop(60);
-    ck_assert_ptr_nonnull(strstr(heard(fd), "hello\n"));
+    ck_assert_ptr_nonnull(strstr(http_peer_heard(fd), "hello\n"));
     close(fd);
     http_stop(http);
 }

@@ -379,7 +379,8 @@ START_TEST(submit_is_answered_when_it_is_durable)
     say_chunk(CLIENT, 70, 10, lines + 10, LINES_LEN - 10);
     ck_assert_uint_eq(count(CLIENT, WIRE_XFER_ACK), 2);
     say_end(CLIENT, 70, lines, LINES_LEN, false);
-    say_end(CLIENT, 70, lines, LINES_LEN, false); /* repeated: no matter */
+    say_end(CLIENT, 70, lines, LINES_LEN, false); /* is anybody there? */
+    ck_assert_uint_eq(count(CLIENT, WIRE_XFER_ACK), 3);
     ck_assert_ptr_null(find(CLIENT, WIRE_SUBMITTED));
     settle();
     ck_assert_uint_eq(count(CLIENT, WIRE_SUBMITTED), 1);
