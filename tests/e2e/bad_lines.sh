@@ -108,6 +108,21 @@ for option in crash_token worker_crash exit_token worker_crash \
     same <(jq -c . poison.want) <(jq -c . poison.out) "answers around $trigger"
 done
 
+# In OpenAI's form, with several choices of which one is to blame.
+head -n 20 around.jsonl >openai.jsonl
+echo '{"custom_id":"poison","method":"POST","url":"/v1/completions","body":' \
+    '{"model":"null","prompt":[[5,6],[60001,7]],"n":2}}' >>openai.jsonl
+for option in crash_token worker_lost poison_token nan_logits; do
+    case $option in *_token) trigger=$option; continue ;; esac
+    expect 1 skein run -q openai.jsonl -m null -d null -o openai.out \
+        --backend-options "$trigger=60001"
+    equal "$(jq -c '[.custom_id, .line, .response.status_code,
+        .response.body.error.code, .response.body.error.type]' \
+        openai.out.errors.jsonl)" "[\"poison\",21,500,\"$option\",\"server_error\"]" \
+        "the OpenAI error after $trigger"
+    equal "$(wc -l <openai.out)" 20 "answers beside the OpenAI error"
+done
+
 # The same through a coordinator: results, errors, wait.
 start_skeind
 start_worker w1
