@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/backend_ahead.h"
 #include "model/weights.h"
 #include "worker/vocab.h"
 #include "worker/work.h"
@@ -19,6 +20,7 @@ static struct weights *weights;
 static const struct backend_ops *ops;
 static const char *options;
 static int32_t vocab;
+static bool ahead; /* steps are computed by a thread of their own */
 
 static uint32_t next(uint32_t *x)
 {
@@ -39,7 +41,9 @@ static struct backend *open_with(const struct backend_ops *o, int32_t slots,
 
 static struct backend *open_backend(int32_t slots, int32_t rows)
 {
-    return open_with(ops, slots, rows);
+    struct backend *b = open_with(ops, slots, rows);
+
+    return ahead ? backend_ahead(b, NULL) : b;
 }
 
 /* For the plain way. */
@@ -68,10 +72,17 @@ static void use_cpu(void)
     ck_assert_int_eq(vocab_open("null", "", &tokenizer, NULL), 0);
 }
 
+static void use_thread(void)
+{
+    use_cpu();
+    ahead = true;
+}
+
 static void teardown(void)
 {
     weights_close(weights);
     weights = NULL;
+    ahead = false;
     tokenizer_close(tokenizer);
 }
 
@@ -642,7 +653,7 @@ int main(void)
 {
     Suite *suite = suite_create("rank");
     TCase *null = tcase_create("null"), *cpu = tcase_create("cpu");
-    TCase *slow = tcase_create("lazy");
+    TCase *slow = tcase_create("lazy"), *thread = tcase_create("thread");
     SRunner *runner = srunner_create(suite);
     int failed;
 
@@ -663,6 +674,11 @@ int main(void)
     tcase_add_loop_test(cpu, any_size_gives_the_same_bits, 0, 2 * N_SIZES);
     tcase_set_timeout(cpu, 30);
     suite_add_tcase(suite, cpu);
+    tcase_add_checked_fixture(thread, use_thread, teardown);
+    tcase_add_loop_test(thread, any_size_gives_the_same_bits, 0, 2 * N_SIZES);
+    tcase_add_loop_test(thread, cancelled_at_any_moment, 0, 10);
+    tcase_set_timeout(thread, 30);
+    suite_add_tcase(suite, thread);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
