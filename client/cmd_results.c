@@ -121,6 +121,7 @@ static int follow(struct cmd_jobs *jobs, bool errors, struct output *out,
     const char *command = errors ? "errors -f" : "results -f";
     int worst = 0;
 
+    rpc_set_watch(jobs->rpc, output_watch, out);
     for (size_t i = 0; i < jobs->found.n; i++) {
         uint64_t id = jobs->found.job[i]->job;
         int status = follow_job(jobs->rpc, id, errors, out, err);

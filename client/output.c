@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,17 @@ int output_line(struct output *o, const char *text, size_t len, struct err *err)
     if (o->pending.len < PENDING_BYTES)
         return 0;
     return output_flush(o, err);
+}
+
+int output_watch(void *ctx, struct err *err)
+{
+    struct output *o = ctx;
+    struct pollfd p = {.fd = o->fd};
+
+    if (poll(&p, 1, 0) < 1 || (p.revents & POLLERR) == 0)
+        return 0;
+    o->broken = true;
+    return err_set(err, ERR_IO, "standard output: nobody reads it any more");
 }
 
 static int sync_parent(const char *path, struct err *err)

@@ -45,6 +45,11 @@ int output_line(struct output *o, const char *text, size_t len,
 /* Write what is buffered. */
 int output_flush(struct output *o, struct err *err);
 
+/* Nothing is to be written now: does anybody still read? A watch for
+ * rpc_set_watch(); `o` is a struct output. ERR_IO with `broken` set.
+ */
+int output_watch(void *o, struct err *err);
+
 /* Flush; a file is synced, renamed to its place, and its directory synced. */
 int output_commit(struct output *o, struct err *err);
 

@@ -209,6 +209,9 @@ wait "$pid"
 rc=$? out='' err=$(cat stderr)
 expect 130 'results -f, Ctrl-C'
 says stderr "the job goes on.*skein results -f $id\$" 'results -f, Ctrl-C'
+timeout 20 "$skein" results -f "$id" 2>stderr | true
+rc=${PIPESTATUS[0]} out='' err=$(cat stderr)
+expect 141 'results -f ends when nobody reads'
 "$skein" results -f "$id" >stdout 2>stderr &
 pid=$!
 "$skein" cancel "$id" -q
