@@ -139,6 +139,18 @@ static int check_version(struct db *d, struct err *err)
     return 0;
 }
 
+/* Is there nothing in it yet? 1, 0 or -1. */
+static int is_blank(struct db *d, struct err *err)
+{
+    int64_t application, tables;
+
+    if (db_query_int(d, "PRAGMA application_id", &application, err) < 0
+        || db_query_int(d, "SELECT count(*) FROM sqlite_schema", &tables, err)
+               < 0)
+        return -1;
+    return application == 0 && tables == 0;
+}
+
 static int create_schema(struct db *d, const char *schema, struct err *err)
 {
     char version[96];
@@ -172,10 +184,10 @@ int db_open(struct db *d, const char *path, const struct db_sql *sql,
             const char *schema, enum db_mode mode, struct err *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-    bool create = schema != NULL && !file_exists(path);
+    int blank = 0;
 
     *d = (struct db){.sql = sql};
-    if (create)
+    if (schema != NULL)
         flags |= SQLITE_OPEN_CREATE;
     if (sqlite3_open_v2(path, &d->h, flags, NULL) != SQLITE_OK) {
         err_set(err, file_exists(path) ? ERR_IO : ERR_NOT_FOUND, "%s",
@@ -185,8 +197,11 @@ int db_open(struct db *d, const char *path, const struct db_sql *sql,
     sqlite3_extended_result_codes(d->h, 1);
     sqlite3_db_config(d->h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(d->h, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
-    if (db_exec(d, mode_sql[mode], "open it", err) < 0
-        || (create && create_schema(d, schema, err) < 0)
+    if (db_exec(d, mode_sql[mode], "open it", err) < 0)
+        goto fail;
+    if (schema != NULL)
+        blank = is_blank(d, err);
+    if (blank < 0 || (blank > 0 && create_schema(d, schema, err) < 0)
         || check_version(d, err) < 0)
         goto fail;
     return 0;

@@ -33,8 +33,9 @@ enum db_mode {
                * yet, and it is deleted at the next start */
 };
 
-/* Open `path`; with `schema`, create it when it is not there. Checks that it is
- * a file of Skein of a version we know (ERR_CONFIG: a newer one).
+/* Open `path`; with `schema`, create it when it is not there, or holds nothing
+ * because whoever was creating it was killed. Checks that it is a file of Skein
+ * of a version we know (ERR_CONFIG: a newer one).
  */
 int db_open(struct db *d, const char *path, const struct db_sql *sql,
             const char *schema, enum db_mode mode, struct err *err);

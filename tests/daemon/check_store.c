@@ -133,6 +133,37 @@ START_TEST(file_without_a_row_is_added)
 }
 END_TEST
 
+static void make_tableless(const char *path)
+{
+    sqlite3 *h;
+
+    ck_assert_int_eq(sqlite3_open(path, &h), SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_exec(h, "PRAGMA journal_mode = WAL", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(h);
+}
+
+/* Killed while the registry was being created, which has its first page before
+ * it has its tables.
+ */
+START_TEST(registry_without_tables_is_created)
+{
+    spooled_job(&s, 1, 1);
+    for (int empty = 0; empty < 2; empty++) {
+        spooled_close(&s);
+        unlink(spooled_path(&s, "registry.db"));
+        if (empty)
+            fclose(fopen(spooled_path(&s, "registry.db"), "w"));
+        else
+            make_tableless(spooled_path(&s, "registry.db"));
+        ck_assert(file_exists(spooled_path(&s, "registry.db")));
+        spooled_open(&s);
+        ck_assert_uint_eq(s.n_found, 1);
+    }
+}
+END_TEST
+
 START_TEST(row_without_a_file_is_a_corrupt_job)
 {
     spooled_job(&s, 1, 1);
@@ -680,6 +711,7 @@ int main(void)
     tcase_add_test(t, staged_job_is_gone_after_a_crash);
     tcase_add_test(t, discarded_job_leaves_nothing);
     tcase_add_test(t, file_without_a_row_is_added);
+    tcase_add_test(t, registry_without_tables_is_created);
     tcase_add_test(t, row_without_a_file_is_a_corrupt_job);
     tcase_add_test(t, garbage_is_a_corrupt_job);
     tcase_add_test(t, newer_schema_is_refused);
