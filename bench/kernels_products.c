@@ -158,6 +158,7 @@ static struct group_item item_make(struct lab *l, const struct part *p,
         .n = p->n,
         .k = p->k,
         .op = p->op,
+        .x_up = lab_floats(l, room, 1, 0),
         .bias = lab_floats(l, n, -2, 0.5f),
         .y = lab_bytes(
             l, room * n

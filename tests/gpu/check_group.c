@@ -57,7 +57,7 @@ struct trial {
     enum narrow_type type;
     size_t n, each; /* outputs of a row, bytes of one */
     bool narrow;
-    float *w, *bias;
+    float *w, *bias, *x_up;
     void *natural, *placed, *x;
     struct grouper grouper;
     struct group group;
@@ -65,11 +65,17 @@ struct trial {
     float *want_up;
 };
 
+/* Factors of rows, as scaled ones have. */
+static float factor_of(size_t row)
+{
+    return row % 3 == 0 ? 1.0f : row % 3 == 1 ? 4.0f : 0.25f;
+}
+
 static void fill(struct trial *t, int n, int k, int kind, float large)
 {
     const size_t un = (size_t)n, uk = (size_t)k;
     const size_t room = (size_t)gemm_capacity(ROWS);
-    float *w, *bias;
+    float *w, *up = calloc(room, sizeof *up);
 
     t->w = device_memory(un * uk * sizeof *t->w);
     t->bias = device_memory(un * sizeof *t->bias);
@@ -81,12 +87,15 @@ static void fill(struct trial *t, int n, int k, int kind, float large)
     DO(kernel_product_fill(t->type, (int64_t)room, k, (int64_t)room, 9, kind,
                            t->x, stream));
     w = fetch(t->w, un * uk * sizeof *w);
-    bias = fetch(t->bias, un * sizeof *bias);
     for (size_t i = 0; i < un * uk; i++)
         w[i] *= large;
     DO(cudaMemcpy(t->w, w, un * uk * sizeof *w, cudaMemcpyHostToDevice));
     free(w);
-    free(bias);
+    t->x_up = device_memory(room * sizeof *up);
+    for (size_t i = 0; i < room; i++)
+        up[i] = factor_of(i);
+    DO(cudaMemcpy(t->x_up, up, room * sizeof *up, cudaMemcpyHostToDevice));
+    free(up);
 }
 
 static void place_weights(struct trial *t, enum group_op op, int n, int k)
@@ -114,6 +123,8 @@ static void expect(struct trial *t, enum group_op op, int n, int k)
     for (size_t i = 0; i < ROWS; i++) {
         char *to = t->want + i * un * t->each;
 
+        for (size_t c = 0; c < un; c++)
+            row[i * un + c] *= factor_of(i);
         twin_group(cpu, op, bias, row + i * un, un);
         if (t->narrow)
             t->want_up[i] = twin_narrow(t->type, row + i * un, un, to);
@@ -148,6 +159,7 @@ static void trial_begin(struct trial *t, enum narrow_type type,
                         .n = n,
                         .k = k,
                         .op = op,
+                        .x_up = t->x_up,
                         .bias = t->bias,
                         .y = device_memory(room * t->n * t->each),
                         .y_up = device_memory(room * sizeof(float)),
@@ -164,6 +176,7 @@ static void trial_end(struct trial *t)
 
     DO(cudaFree(t->w));
     DO(cudaFree(t->bias));
+    DO(cudaFree(t->x_up));
     DO(cudaFree(t->natural));
     DO(cudaFree(t->placed));
     DO(cudaFree(t->x));
