@@ -16,6 +16,7 @@ install(FILES ${schema_files} DESTINATION ${CMAKE_INSTALL_DOCDIR}/schema)
 add_executable(skein_manual
     ${PROJECT_SOURCE_DIR}/man/manual.c
     ${PROJECT_SOURCE_DIR}/daemon/usage.c
+    ${PROJECT_SOURCE_DIR}/model/tool_table.c
     ${PROJECT_SOURCE_DIR}/worker/usage.c)
 target_link_libraries(skein_manual PRIVATE skein_options skein_client)
 set_target_properties(skein_manual PROPERTIES

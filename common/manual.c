@@ -112,6 +112,7 @@ void manual_command(const struct option_spec *spec, const char *const *alias,
     buf_addc(out, '\n');
     manual_rows(spec->rows, out);
     if (spec->examples != NULL) {
+        buf_adds(out, "Examples:\n");
         manual_text(spec->examples, out);
         buf_addc(out, '\n');
     }

@@ -6,6 +6,7 @@
  *     @common       by the options every command of skein has
  *     @settings     by the options that skein.yaml may set
  *     @skeind, @skein-worker    by the options of that program
+ *     @skein-model  by its commands with their options
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +15,18 @@
 #include "client/commands.h"
 #include "client/settings.h"
 #include "common/manual.h"
+#include "model/tool_table.h"
 
 /* daemon/usage.h and worker/usage.h, which each have a struct usage. */
 extern const struct option_spec usage_skeind, usage_worker;
 
 static const struct option_spec *const programs[] = {&usage_skeind,
                                                      &usage_worker};
+
+static const struct option_spec *const tools[] = {
+    &tool_inspect_spec, &tool_tokenize_spec, &tool_detokenize_spec,
+    &tool_logits_spec,  &tool_convert_spec,  &tool_verify_spec,
+};
 
 static const struct option_row *find_row(const struct command *c,
                                          const char *name)
@@ -100,6 +107,11 @@ static int expand(const char *what, struct buf *out)
     }
     if (strcmp(what, "@settings") == 0) {
         add_settings(out);
+        return 0;
+    }
+    if (strcmp(what, "@skein-model") == 0) {
+        for (size_t i = 0; i < sizeof tools / sizeof *tools; i++)
+            manual_command(tools[i], NULL, 0, out);
         return 0;
     }
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {

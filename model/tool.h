@@ -13,28 +13,21 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "model/tool_table.h"
 #include "model/weights.h"
 #include "text/tokenizer.h"
 
 #define TOOL_LINE_BYTES_MAX (16u << 20) /* an input line, as in a job */
 
-/* Runs with argv[0] being the subcommand. Returns the exit status, or -1 and
- * *err, whose code becomes the exit status.
+/* `options` is the subcommand's struct of model/tool_table.h, arg[0..n_arg) its
+ * arguments. Returns the exit status, or -1 and *err, whose code becomes the
+ * exit status.
  */
-typedef int tool_run_fn(int argc, char **argv, struct err *err);
+typedef int tool_run_fn(const void *options, char *const *arg, int n_arg,
+                        struct err *err);
 
 tool_run_fn tool_inspect, tool_tokenize, tool_detokenize, tool_logits,
     tool_convert, tool_verify;
-
-/* Returned by the option loops of subcommands for --help. */
-#define TOOL_HELP 1000
-
-/* ERR_USAGE with a pointer to the help. Returns -1. */
-int tool_usage(const char *command, struct err *err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Print what `getopt_long` disliked as ERR_USAGE. Returns -1. */
-int tool_bad_option(const char *command, char **argv, struct err *err);
 
 /* Write `out` to stdout and empty it. ERR_IO when that fails. */
 int tool_print(struct buf *out, struct err *err);

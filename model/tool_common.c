@@ -1,29 +1,9 @@
 #include <errno.h>
-#include <getopt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/backend.h"
 #include "model/tool.h"
-
-int tool_usage(const char *command, struct err *err, const char *fmt, ...)
-{
-    char why[ERR_TEXT_MAX];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(why, sizeof why, fmt, ap);
-    va_end(ap);
-    return err_set(err, ERR_USAGE, "%s; see skein-model %s --help", why,
-                   command);
-}
-
-int tool_bad_option(const char *command, char **argv, struct err *err)
-{
-    return tool_usage(command, err, "bad option or missing value at \"%s\"",
-                      argv[optind - 1]);
-}
 
 int tool_print(struct buf *out, struct err *err)
 {

@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,30 +9,6 @@
 #include "model/weights_names.h"
 #include "proto/record.h"
 #include "text/utf8.h"
-
-static const char help[] =
-    "Usage: skein-model inspect MODEL [--tensors] [--json] [--no-hash]\n"
-    "\n"
-    "Prints what a checkpoint holds: architecture, dimensions, dtypes, used "
-    "and\n"
-    "unused parameters, the tokenizer beside it, the hash of its weights and\n"
-    "the numerics fingerprint that workers on this machine's CPU would have.\n"
-    "\n"
-    "  --tensors   also every tensor: name, dtype, shape\n"
-    "  --json      one JSON object; with --tensors, tensors have a "
-    "BLAKE2b-256\n"
-    "              of their elements as stored, in row-major order\n"
-    "  --no-hash   neither weights hash nor fingerprint: fast on large models\n"
-    "\n"
-    "A checkpoint that is not a plain RWKV-7 language model is listed all the\n"
-    "same; it says why, and \"runnable\" is false.\n"
-    "\n"
-    "  skein-model inspect rwkv7-0.1b.pth --tensors\n";
-
-struct options {
-    const char *model;
-    bool tensors, json, no_hash;
-};
 
 /* Everything there is to say. */
 struct report {
@@ -49,38 +24,6 @@ struct report {
     char weights_hex[2 * HASH_BYTES + 1];
     char fingerprint_hex[2 * HASH_BYTES + 1];
 };
-
-static int parse_options(int argc, char **argv, struct options *o,
-                         struct err *err)
-{
-    static const struct option longs[] = {
-        {"tensors", no_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'},
-        {"no-hash", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    int c;
-
-    *o = (struct options){0};
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "tjh", longs, NULL)) != -1) {
-        if (c == 't')
-            o->tensors = true;
-        else if (c == 'j')
-            o->json = true;
-        else if (c == 'n')
-            o->no_hash = true;
-        else if (c == 'h')
-            return TOOL_HELP;
-        else
-            return tool_bad_option("inspect", argv, err);
-    }
-    if (optind + 1 != argc)
-        return tool_usage("inspect", err, "one MODEL expected");
-    o->model = argv[optind];
-    return 0;
-}
 
 static void count_elements(struct report *r)
 {
@@ -301,35 +244,31 @@ static void find_tokenizer(struct report *r, const char *model)
         r->tokenizer = tokenizer_open(r->tokenizer_path, &r->tokenizer_why);
 }
 
-int tool_inspect(int argc, char **argv, struct err *err)
+int tool_inspect(const void *options, char *const *arg, int n_arg,
+                 struct err *err)
 {
+    const struct tool_inspect_options *o = options;
     struct report r = {0};
     struct buf out = BUF_INIT;
     struct weights *w = NULL;
     struct tensor_file *f = NULL;
-    struct options o;
-    int rc = parse_options(argc, argv, &o, err);
+    int rc = 0;
 
-    if (rc == TOOL_HELP) {
-        fputs(help, stdout);
-        return 0;
-    }
-    if (rc < 0)
-        return -1;
-    w = weights_open(o.model, &r.why);
+    (void)n_arg;
+    w = weights_open(arg[0], &r.why);
     if (w == NULL) {
-        f = tensor_file_open(o.model, err);
+        f = tensor_file_open(arg[0], err);
         if (f == NULL)
             return -1;
     }
     r.weights = w;
     r.file = w != NULL ? w->file : f;
     count_elements(&r);
-    find_tokenizer(&r, o.model);
-    if (w != NULL && !o.no_hash)
+    find_tokenizer(&r, arg[0]);
+    if (w != NULL && !o->no_hash)
         rc = take_hashes(&r, err);
     if (rc == 0) {
-        (o.json ? print_json : print_text)(&r, o.tensors, &out);
+        (o->json ? print_json : print_text)(&r, o->tensors, &out);
         rc = tool_print(&out, err);
     }
     buf_free(&out);

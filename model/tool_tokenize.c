@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -7,76 +6,6 @@
 #include "model/tool.h"
 #include "proto/record.h"
 #include "text/utf8.h"
-
-static const char help_tokenize[] =
-    "Usage: skein-model tokenize (--tokenizer FILE | MODEL)\n"
-    "\n"
-    "Reads JSON lines {\"text\": ...} or {\"base64\": ...} from stdin and "
-    "writes\n"
-    "{\"ids\": [...]} for each. No start token is added.\n"
-    "\n"
-    "  --tokenizer FILE   rwkv_vocab*.txt or tokenizer.json; without it the "
-    "one\n"
-    "                     that lies beside MODEL\n"
-    "\n"
-    "A bad line gives {\"error\": ...}, a message on stderr and exit status "
-    "1.\n"
-    "\n"
-    "  echo '{\"text\":\"The Eiffel tower\"}' | skein-model tokenize "
-    "models/w/\n";
-
-static const char help_detokenize[] =
-    "Usage: skein-model detokenize (--tokenizer FILE | MODEL)\n"
-    "\n"
-    "Reads JSON lines {\"ids\": [...]} from stdin and writes {\"text\": ...} "
-    "for\n"
-    "each, or {\"base64\": ...} when the bytes are not UTF-8.\n"
-    "\n"
-    "  --tokenizer FILE   rwkv_vocab*.txt or tokenizer.json; without it the "
-    "one\n"
-    "                     that lies beside MODEL\n"
-    "\n"
-    "A bad line gives {\"error\": ...}, a message on stderr and exit status "
-    "1.\n"
-    "\n"
-    "  echo '{\"ids\":[510,1002]}' | skein-model detokenize --tokenizer "
-    "v.txt\n";
-
-/* The tokenizer that the command line names; NULL and *rc = 0 after help. */
-static struct tokenizer *open_from_options(int argc, char **argv,
-                                           const char *help, int *rc,
-                                           struct err *err)
-{
-    static const struct option longs[] = {
-        {"tokenizer", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    const char *file = NULL;
-    int c;
-
-    *rc = -1;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "t:h", longs, NULL)) != -1) {
-        if (c == 't') {
-            file = optarg;
-        } else if (c == 'h') {
-            fputs(help, stdout);
-            *rc = 0;
-            return NULL;
-        } else {
-            tool_bad_option(argv[0], argv, err);
-            return NULL;
-        }
-    }
-    if (argc - optind != (file == NULL ? 1 : 0)) {
-        tool_usage(argv[0], err,
-                   "either --tokenizer FILE or one MODEL "
-                   "expected");
-        return NULL;
-    }
-    return tool_open_tokenizer(file, argv[optind], err);
-}
 
 /* Exactly one of the keys a and b (b may be NULL) in an object of one key. */
 static const json_t *only_key(const json_t *line, const char *a, const char *b,
@@ -241,25 +170,31 @@ static int run_lines(const struct tokenizer *t, const char *command,
     return got < 0 ? -1 : rc;
 }
 
-static int run(int argc, char **argv, const char *help, line_fn *fn,
-               struct err *err)
+static int run(const struct tool_tokenize_options *o, char *const *arg,
+               int n_arg, const char *command, line_fn *fn, struct err *err)
 {
+    struct tokenizer *t;
     int rc;
-    struct tokenizer *t = open_from_options(argc, argv, help, &rc, err);
 
+    if (n_arg != (o->tokenizer == NULL ? 1 : 0))
+        return err_set(err, ERR_USAGE,
+                       "either --tokenizer FILE or one MODEL expected");
+    t = tool_open_tokenizer(o->tokenizer, arg[0], err);
     if (t == NULL)
-        return rc;
-    rc = run_lines(t, argv[0], fn, err);
+        return -1;
+    rc = run_lines(t, command, fn, err);
     tokenizer_close(t);
     return rc;
 }
 
-int tool_tokenize(int argc, char **argv, struct err *err)
+int tool_tokenize(const void *options, char *const *arg, int n_arg,
+                  struct err *err)
 {
-    return run(argc, argv, help_tokenize, encode_line, err);
+    return run(options, arg, n_arg, "tokenize", encode_line, err);
 }
 
-int tool_detokenize(int argc, char **argv, struct err *err)
+int tool_detokenize(const void *options, char *const *arg, int n_arg,
+                    struct err *err)
 {
-    return run(argc, argv, help_detokenize, decode_line, err);
+    return run(options, arg, n_arg, "detokenize", decode_line, err);
 }

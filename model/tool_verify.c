@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,61 +9,12 @@
 #define VERIFY_TOKENS 1024
 #define BLOCK_ELEMENTS 65536 /* compared at a time, or one row */
 
-static const char help[] =
-    "Usage: skein-model verify A B [--json]\n"
-    "\n"
-    "Compares two models, whatever their formats and names: every tensor, "
-    "then\n"
-    "the logits of 1,024 tokens through the cpu backend.\n"
-    "\n"
-    "Tensors of different dtypes are equal within tolerance when each element\n"
-    "differs by no more than the rounding of the two dtypes explains. Logits\n"
-    "are reported, and must be the same bits when all tensors are equal.\n"
-    "\n"
-    "  --json   one JSON object instead of text\n"
-    "\n"
-    "Exit status: 0 equal within tolerance, 1 not.\n"
-    "\n"
-    "  skein-model verify rwkv7-0.1b.pth rwkv7-0.1b-fla\n";
-
-struct options {
-    const char *a, *b;
-    bool json;
-};
-
 struct result {
     size_t compared, equal, within; /* within: not equal, but explained */
     size_t different, only_one;
     double logit_delta, logit_mean;
     int64_t logit_rows;
 };
-
-static int parse_options(int argc, char **argv, struct options *o,
-                         struct err *err)
-{
-    static const struct option longs[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    int c;
-
-    *o = (struct options){0};
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "jh", longs, NULL)) != -1) {
-        if (c == 'j')
-            o->json = true;
-        else if (c == 'h')
-            return TOOL_HELP;
-        else
-            return tool_bad_option("verify", argv, err);
-    }
-    if (optind + 2 != argc)
-        return tool_usage("verify", err, "A and B expected");
-    o->a = argv[optind];
-    o->b = argv[optind + 1];
-    return 0;
-}
 
 /* How far rounding to a dtype moves a value: relative, and absolute where the
  * format has no smaller steps.
@@ -152,8 +102,9 @@ static const struct weight *counterpart(const struct weights *w,
 }
 
 /* One line of the table, or one element of "tensors". */
-static void report(const struct options *o, struct result *r, const char *name,
-                   const char *verdict, double max, struct buf *out)
+static void report(const struct tool_verify_options *o, struct result *r,
+                   const char *name, const char *verdict, double max,
+                   struct buf *out)
 {
     bool has_max = strcmp(verdict, "equal") != 0 && isfinite(max) && max >= 0;
 
@@ -173,8 +124,8 @@ static void report(const struct options *o, struct result *r, const char *name,
     buf_addc(out, '}');
 }
 
-static void compare_tensor(const struct options *o, struct result *r,
-                           const struct weights_iter *it,
+static void compare_tensor(const struct tool_verify_options *o,
+                           struct result *r, const struct weights_iter *it,
                            const struct weight *b, struct buf *out)
 {
     const struct weight *a = it->weight;
@@ -202,9 +153,9 @@ static void compare_tensor(const struct options *o, struct result *r,
            d.max, out);
 }
 
-static void compare_tensors(const struct options *o, const struct weights *a,
-                            const struct weights *b, struct result *r,
-                            struct buf *out)
+static void compare_tensors(const struct tool_verify_options *o,
+                            const struct weights *a, const struct weights *b,
+                            struct result *r, struct buf *out)
 {
     char name[WEIGHTS_NAME_MAX];
     struct weights_iter it = {0};
@@ -287,7 +238,7 @@ static bool verdict(const struct result *r)
     return r->within > 0 || r->logit_delta == 0;
 }
 
-static void summary(const struct options *o, const struct result *r,
+static void summary(const struct tool_verify_options *o, const struct result *r,
                     struct buf *out)
 {
     if (o->json) {
@@ -317,33 +268,28 @@ static void summary(const struct options *o, const struct result *r,
              verdict(r) ? "equal within dtype tolerance" : "NOT equal");
 }
 
-int tool_verify(int argc, char **argv, struct err *err)
+int tool_verify(const void *options, char *const *arg, int n_arg,
+                struct err *err)
 {
+    const struct tool_verify_options *o = options;
     struct weights *a = NULL, *b = NULL;
     struct buf out = BUF_INIT;
     struct result r = {0};
-    struct options o;
-    int rc = parse_options(argc, argv, &o, err);
+    int rc = -1;
 
-    if (rc == TOOL_HELP) {
-        fputs(help, stdout);
-        return 0;
-    }
-    if (rc < 0)
-        return -1;
-    rc = -1;
-    a = weights_open(o.a, err);
+    (void)n_arg;
+    a = weights_open(arg[0], err);
     if (a == NULL)
         goto out;
-    b = weights_open(o.b, err);
+    b = weights_open(arg[1], err);
     if (b == NULL)
         goto out;
-    if (o.json)
+    if (o->json)
         buf_adds(&out, "{\"tensors\":[");
-    compare_tensors(&o, a, b, &r, &out);
+    compare_tensors(o, a, b, &r, &out);
     if (a->V == b->V && compare_logits(a, b, &r, err) < 0)
         goto out;
-    summary(&o, &r, &out);
+    summary(o, &r, &out);
     rc = tool_print(&out, err);
     if (rc == 0)
         rc = verdict(&r) ? 0 : 1;

@@ -17,7 +17,7 @@ worker:  common proto text model cuda
 daemon:  common proto
 client:  common proto text
 gateway: common proto text
-man:     common client
+man:     common model client
 bench:   common proto text model cuda worker
 tests:   common proto text model cuda worker daemon client gateway bench
 '

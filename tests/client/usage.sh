@@ -107,6 +107,21 @@ for program in skeind skein-worker; do
     expect 2 "$program word"
 done
 
+# So has skein-model.
+if [ -s "$BIN/../man/skein-model.1.scd" ]; then
+    for command in inspect tokenize detokenize logits convert verify; do
+        for option in $("$BIN/skein-model" $command --help | grep -oE '^ +(-., )?--[a-z0-9-]+' |
+            grep -oE -- '--.*' | grep -v -- --help); do
+            awk -v head="## skein-model $command " -v option="*$option*" '
+                /^#/ { here = index($0, head) == 1 }
+                here && index($0, option) { found = 1 }
+                END { exit !found }' "$BIN/../man/skein-model.1.scd" ||
+                fail "skein-model(1) lacks $option of $command"
+            checks=$((checks + 1))
+        done
+    done
+fi
+
 # Unknown commands name the nearest.
 run "$skein" sumbit
 expect 2 'sumbit'

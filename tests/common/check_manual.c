@@ -61,7 +61,7 @@ START_TEST(a_command_becomes_a_subsection)
     ck_assert_str_eq(b.data, "## skein worker ls [OPTIONS]\n\n"
                              "List workers. Also: *worker list*.\n\n"
                              "All of them.\n\n"
-                             "\n```\n  skein worker ls\n```\n\n");
+                             "Examples:\n\n```\n  skein worker ls\n```\n\n");
     buf_free(&b);
 }
 END_TEST

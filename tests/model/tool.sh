@@ -32,10 +32,15 @@ expect 2 Usage: "$tool"
 expect 0 'inspect +what' "$tool" --help
 expect 0 '^skein-model [0-9]' "$tool" --version
 expect 2 'no command "dance"' "$tool" dance
+expect 2 'did you mean inspect' "$tool" inspct
+expect 2 '--tokens IDS is required' "$tool" logits x
+expect 2 'did you mean fp32' "$tool" convert a b --format fla --dtype fp3
 for command in inspect tokenize detokenize logits convert verify; do
     expect 0 "Usage: skein-model $command" "$tool" $command --help
-    expect 2 "see skein-model $command --help" "$tool" $command --nonsense x y
-    expect 2 "see skein-model $command --help" "$tool" $command
+    expect 0 "^skein-model $command - " "$tool" $command --help
+    expect 2 "^  skein-model $command --help" "$tool" $command --nonsense x y
+    expect 2 "^  skein-model $command --help" "$tool" $command
+    expect 2 'did you mean --help' "$tool" $command --hlp
 done
 expect 5 'no such|No such' "$tool" logits "$dir/none" --tokens 1
 expect 5 'No such' "$tool" inspect "$dir/none"
@@ -105,7 +110,7 @@ expect 1 'NOT equal' "$tool" verify "$golden/small16.pth" \
     "$golden/small32-noln0-bias-blink.safetensors"
 expect 2 'exclude each other' "$tool" convert "$model" "$dir/x" --format fla \
     --dtype bf16 --all-bf16
-expect 2 'format fla or blink' "$tool" convert "$model" "$dir/x" --format gguf
+expect 2 'not one of fla, blink' "$tool" convert "$model" "$dir/x" --format gguf
 expect 65 'is a directory' "$tool" convert "$model" "$dir" --format blink
 expect 74 'nonexistent' "$tool" convert "$model" /nonexistent/x --format blink
 for file in "$dir"/*.??????; do # names of mkstemp()
