@@ -32,10 +32,11 @@ static int unknown(struct members *m, const char *name)
                          "unknown key \"%s\"; did you mean \"%s\"?", name,
                          near);
     else
-        record_error_set(m->e, "unknown_key", name,
-                         "unknown key \"%s\" (own data may travel in "
-                         "\"metadata\")",
-                         name);
+        record_error_set(m->e, "unknown_key", name, "unknown key \"%s\"%s",
+                         name,
+                         m->r->form == RECORD_NATIVE
+                             ? " (own data may travel in \"metadata\")"
+                             : "");
     return object_to(m);
 }
 

@@ -105,6 +105,9 @@ equal "$(jq -c .token_logprobs score.out)" \
     "$(body o13 '.choices[0].logprobs.token_logprobs')" \
     "scores of generated tokens"
 
+expect 0 skein run -q "$SRC/examples/batch.jsonl" -m "$SRC/examples/model" \
+    -o example.out -d cpu
+
 # A checkpoint is called by its file's name, less the suffix.
 cp "$SRC/examples/model/model.safetensors" x.safetensors
 sed -n 1p in.jsonl >one.jsonl

@@ -46,6 +46,9 @@ START_TEST(sorted)
     ck_assert_str_eq(e.field, "sone");
     ck_assert_ptr_nonnull(strstr(e.message, "did you mean \"some\""));
     ck_assert_ptr_nonnull(m.value[KEY_A]);
+    sort("{\"quite\":1}", false);
+    ck_assert_str_eq(e.message, "unknown key \"quite\" (own data may travel in "
+                                "\"metadata\")");
     teardown();
 }
 END_TEST
