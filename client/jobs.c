@@ -157,7 +157,7 @@ int jobs_wait(struct rpc *r, const uint64_t *id, size_t n,
         if (ret < 0)
             break;
         select_jobs_free(out);
-        pause += pause / 2;
+        pause += pause / 8;
         if (pause > JOBS_POLL_MAX_MS)
             pause = JOBS_POLL_MAX_MS;
     }

@@ -10,8 +10,11 @@
 #include "client/select.h"
 #include "common/err.h"
 
-#define JOBS_POLL_FIRST_MS 100 /* between looks at a job; grows by half ... */
-#define JOBS_POLL_MAX_MS 1000  /* ... up to this */
+/* Between looks at a job; grows by an eighth each time, so that a wait is told
+ * within a tenth of how long it took, and within a second.
+ */
+#define JOBS_POLL_FIRST_MS 100
+#define JOBS_POLL_MAX_MS 1000
 
 /* Ask about one job: the answer's only entry, which `reply` owns (free it with
  * wire_free()), or NULL: ERR_NOT_FOUND and what rpc_call() says.
