@@ -351,8 +351,13 @@ int ranks_poll(struct ranks *r, bool child_died, int64_t now_ms,
         return -1;
     if (r->state == RANKS_READY && take_answers(r, err) < 0)
         return -1;
-    if (child_died)
+    /* Also without a SIGCHLD: libraries that fork, as NVML does when it loads
+     * the driver, may swallow one.
+     */
+    if (child_died || now_ms - r->reaped_ms >= CHECK_MS) {
         ranks_reap(r, now_ms);
+        r->reaped_ms = now_ms;
+    }
     if (r->state == RANKS_LOADING && check_ready(r, now_ms, err) < 0)
         return -1;
     if (r->state == RANKS_READY) {

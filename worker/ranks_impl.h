@@ -44,6 +44,7 @@ struct ranks {
     enum ranks_state state;
     int64_t since_ms;   /* when the state was entered */
     int64_t restart_ms; /* RANKS_DOWN: not before */
+    int64_t reaped_ms;  /* last looked for dead children */
     int failures;       /* groups in a row that were of no use */
     struct segment_group *group;
     int group_fd, notify_fd;
