@@ -173,18 +173,15 @@ static struct group_job group_make(struct lab *l, const struct part *p, int n,
 {
     const size_t each = narrow_size(l->type);
     struct group_job j = {.copies = 1, .rows = rows};
-    size_t bytes = 0, widest = 0;
+    size_t bytes = 0;
     struct err err = {0};
 
     for (int i = 0; i < n; i++) {
         bytes += (size_t)p[i].n * (size_t)p[i].k * each;
-        widest = (size_t)p[i].n > widest ? (size_t)p[i].n : widest;
     }
     j.copies += (int)(WEIGHT_BYTES / bytes);
     j.group = xcalloc((size_t)j.copies, sizeof *j.group);
     must(grouper_init(&j.grouper, l->type, l->stream, &err), &err);
-    j.grouper.wide =
-        lab_bytes(l, (size_t)gemm_capacity(rows) * widest * sizeof(float));
     for (int i = 0; i < n; i++) {
         struct group_item item = item_make(l, &p[i], rows, j.copies);
 
@@ -199,8 +196,8 @@ static struct group_job group_make(struct lab *l, const struct part *p, int n,
     return j;
 }
 
-/* Products of kernel_product(), whose values check() holds to fp64, then the
- * CPU's functions. `spread` is of the weights.
+/* Products of kernel_product(), whose values check() holds to fp64, then
+ * kernel_function(). `spread` is of the weights.
  */
 static void group_check(struct lab *l, const struct part *p, int rows,
                         float spread)
@@ -214,7 +211,7 @@ static void group_check(struct lab *l, const struct part *p, int rows,
     void *natural = lab_bytes(l, n * k * each);
     float *z = lab_bytes(l, (size_t)rows * n * sizeof *z);
     int32_t *overflow = lab_bytes(l, sizeof *overflow);
-    float *up = xcalloc((size_t)rows, sizeof *up), *row, *bias;
+    float *up = xcalloc((size_t)rows, sizeof *up), *row;
     char *want = xcalloc((size_t)rows * n, out), what[64];
 
     lab_must(l,
@@ -230,11 +227,13 @@ static void group_check(struct lab *l, const struct part *p, int rows,
              kernel_product(l->type, rows, p->n, p->k, natural, item->x_at, z,
                             l->stream),
              "product");
+    lab_must(
+        l,
+        kernel_function(l->type, rows, p->n, p->op, item->bias, z, l->stream),
+        "function");
     lab_must(l, group_run(&j), "group");
     row = lab_fetch_floats(l, z, (size_t)rows * n);
-    bias = lab_fetch_floats(l, item->bias, n);
     for (size_t i = 0; i < (size_t)rows; i++) {
-        twin_group(l->cpu, p->op, bias, row + i * n, n);
         if (is_narrow(p->op))
             up[i] = twin_narrow(l->type, row + i * n, n, want + i * n * out);
         else
@@ -243,12 +242,11 @@ static void group_check(struct lab *l, const struct part *p, int rows,
     snprintf(what, sizeof what, "group op %d, %d x %d x %d", p->op, rows, p->n,
              p->k);
     lab_check_device(l, what, "values", item->y, want, (size_t)rows * n * out);
-    if (is_narrow(p->op))
+    if (is_narrow(p->op) && l->type == NARROW_FP16)
         lab_check_device(l, what, "factors", item->y_up, up,
                          (size_t)rows * sizeof *up);
     free(up);
     free(row);
-    free(bias);
     free(want);
     free(j.group);
     lab_release(l);

@@ -154,36 +154,22 @@ int grouper_add(const struct grouper *g, struct group *group,
 
 /* ---- products -------------------------------------------------------------- */
 
-static bool is_wide(enum group_op op)
-{
-    return op < GROUP_COPY;
-}
-
 /* The CPU's bits: one product and one function after the other. */
 static int run_fp32(const struct grouper *g, const struct group_item *p,
                     int rows, struct err *err)
 {
-    static const enum narrow_op after[] = {[GROUP_COPY] = NARROW_COPY,
-                                           [GROUP_TANH] = NARROW_TANH,
-                                           [GROUP_SIGMOID] = NARROW_SIGMOID,
-                                           [GROUP_RELU2] = NARROW_RELU2};
-    float *y = is_wide(p->op) ? p->y : g->wide;
+    float *y = p->y;
 
     if (CU(kernel_product(NARROW_FP32, rows, p->n, p->k, p->w_at, p->x_at, y,
                           g->stream),
            err)
-        < 0)
-        return -1;
-    if (!is_wide(p->op))
-        return CU(kernel_narrow(rows, p->n, (struct wide_rows){y, NULL},
-                                after[p->op], NARROW_FP32,
-                                (struct narrow_rows){p->y, p->y_up}, g->stream),
-                  err);
-    if (p->op != GROUP_DECAY && p->op != GROUP_RATE)
-        return 0;
-    return CU(kernel_activate(rows, p->n, p->bias, p->op == GROUP_DECAY, y,
+            < 0
+        || CU(kernel_function(NARROW_FP32, rows, p->n, p->op, p->bias, y,
                               g->stream),
-              err);
+              err)
+               < 0)
+        return -1;
+    return 0;
 }
 
 static int run_16(const struct grouper *g, const struct group *group, int rows,

@@ -7,6 +7,7 @@
  * bytes, `empty` the warpgroups of both blocks that are done with it, as either
  * block's copies land in both.
  */
+#include "cuda/approx.cuh"
 #include "cuda/group.h"
 #include "cuda/hopper.cuh"
 #include "cuda/narrow.cuh"
@@ -230,25 +231,28 @@ copy_row(float (&d)[WIDTH / 2], const struct group_item &p,
         p.y_up[at.row + 8 * half] = y_up;
 }
 
+/* max(z, 0)^2; the largest magnitude of fp16 is that of the largest z. */
 template <typename T, int WIDTH>
 static __device__ __forceinline__ void
 relu2_row(float (&d)[WIDTH / 2], const struct group_item &p,
           const struct place &at, int half, float up)
 {
-    uint32_t max = 0;
+    float max = 0.0f;
+    uint32_t size;
 
     each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t to, int, float x[8]) {
 #pragma unroll
         for (int j = 0; j < 8; j++) {
-            x[j] = x[j] < 0.0f ? 0.0f : x[j]; /* NaN stays */
+            x[j] = math_larger(x[j], 0.0f);
+            if (narrow_scales<T>::yes)
+                max = math_larger(max, x[j]);
             x[j] = x[j] * x[j];
         }
-        if (narrow_scales<T>::yes)
-            max = peak8(max, x);
         put_narrow<T>(p.y, to, x);
     });
-    if (narrow_scales<T>::yes && max >= NARROW_LIMIT_BITS)
-        atomicMax(p.over + at.row + 8 * half, max);
+    size = narrow_magnitude(max * max);
+    if (narrow_scales<T>::yes && size >= NARROW_LIMIT_BITS)
+        atomicMax(p.over + at.row + 8 * half, size);
 }
 
 template <typename T, int WIDTH, typename F>
@@ -286,11 +290,10 @@ narrow_row(float (&d)[WIDTH / 2], const struct group_item &p,
 template <typename T, int WIDTH>
 static __device__ __forceinline__ void
 finish_row(float (&d)[WIDTH / 2], const struct group_item &p,
-           const struct place &at, int half)
+           const struct place &at, int half, float up)
 {
     const int row = at.row + 8 * half;
     const bool inside = row < at.rows;
-    const float up = inside && p.x_up != NULL ? p.x_up[row] : 1.0f;
 
     if (p.op == GROUP_COPY)
         copy_row<T, WIDTH>(d, p, at, half, up, inside);
@@ -307,16 +310,16 @@ finish_row(float (&d)[WIDTH / 2], const struct group_item &p,
                             });
         break;
     case GROUP_DECAY:
-        wide_row<T, WIDTH>(d, p, at, half, up, math_decay);
+        wide_row<T, WIDTH>(d, p, at, half, up, approx_decay);
         break;
     case GROUP_RATE:
-        wide_row<T, WIDTH>(d, p, at, half, up, math_sigmoid);
+        wide_row<T, WIDTH>(d, p, at, half, up, approx_sigmoid);
         break;
     case GROUP_TANH:
-        narrow_row<T, WIDTH>(d, p, at, half, up, math_tanh);
+        narrow_row<T, WIDTH>(d, p, at, half, up, approx_tanh);
         break;
     case GROUP_SIGMOID:
-        narrow_row<T, WIDTH>(d, p, at, half, up, math_sigmoid);
+        narrow_row<T, WIDTH>(d, p, at, half, up, approx_sigmoid);
         break;
     default:
         relu2_row<T, WIDTH>(d, p, at, half, up);
@@ -325,51 +328,80 @@ finish_row(float (&d)[WIDTH / 2], const struct group_item &p,
 
 /* ---- products -------------------------------------------------------------- */
 
+/* Where a warpgroup is in the ring of stages. */
+struct ring {
+    int stage, phase;
+};
+
+/* A stage is free again: to be told to both blocks' copying threads. */
+static __device__ __forceinline__ void release(uint32_t empty, int stage)
+{
+    if (threadIdx.x % 128 < 2)
+        barrier_arrive(empty + 8 * stage, threadIdx.x % 128);
+}
+
+/* d = the product of a tile's stages: 64 rows of x at `x` in each, w at `w`. */
+template <typename T, typename S, int WIDTH>
+static __device__ __forceinline__ void
+multiply(float (&d)[WIDTH / 2], int k_all, uint32_t x, uint32_t w,
+         uint32_t full, uint32_t empty, struct ring *at)
+{
+    int before = -1;
+
+    for (int k = 0; k < k_all; k += GROUP_BOX) {
+        const int stage = at->stage;
+        const uint64_t a = mma_descriptor(x + stage * S::stage_bytes);
+        const uint64_t b = mma_descriptor(w + stage * S::stage_bytes);
+
+        barrier_wait(full + 8 * stage, at->phase);
+        mma_begin();
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            mma_issue<T, WIDTH>(d, a + 2 * j, b + 2 * j, k + j > 0);
+        mma_commit();
+        mma_wait<1>();
+        if (before >= 0)
+            release(empty, before);
+        before = stage;
+        if (++at->stage == S::stages) {
+            at->stage = 0;
+            at->phase ^= 1;
+        }
+    }
+    mma_wait<0>();
+    release(empty, before);
+}
+
+static __device__ __forceinline__ float up_of(const struct group_item &p,
+                                              int row, int rows)
+{
+    return p.x_up != NULL && row < rows ? p.x_up[row] : 1.0f;
+}
+
 template <typename T, int CONSUMERS, int WIDTH, bool ALONG_ROWS>
 static __device__ void consume(const struct group &g, int rows, uint32_t data,
                                uint32_t full, uint32_t empty, int rank)
 {
     using S = tiling<CONSUMERS, WIDTH, ALONG_ROWS>;
     const int thread = threadIdx.x - 128, group = thread / 128;
-    const int lane = thread % 32, warp = thread % 128 / 32;
-    int stage = 0, phase = 0;
+    const int row = group * 64 + thread % 128 / 32 * 16 + thread % 32 / 4;
+    struct ring ring = {0, 0};
     float d[WIDTH / 2];
     struct tile t;
 
     for (int i = blockIdx.x / 2;
          find_tile<S, ALONG_ROWS, WIDTH>(g, rows, i, rank, &t);
          i += gridDim.x / 2) {
-        int before = -1;
+        const struct place at = {t.row + row, t.col, rows};
+        /* Early, to be there when the product is. */
+        const float up = up_of(*t.item, at.row, rows);
+        const float up_below = up_of(*t.item, at.row + 8, rows);
 
-        for (int k = 0; k < t.item->k; k += GROUP_BOX) {
-            const uint32_t x =
-                data + stage * S::stage_bytes + group * BOX_BYTES;
-            const uint64_t a = mma_descriptor(x);
-            const uint64_t b = mma_descriptor(data + stage * S::stage_bytes
-                                              + S::x_boxes * BOX_BYTES);
-
-            barrier_wait(full + 8 * stage, phase);
-            mma_begin();
-#pragma unroll
-            for (int j = 0; j < 4; j++)
-                mma_issue<T, WIDTH>(d, a + 2 * j, b + 2 * j, k + j > 0);
-            mma_commit();
-            mma_wait<1>();
-            if (before >= 0 && thread % 128 < 2)
-                barrier_arrive(empty + 8 * before, thread % 128);
-            before = stage;
-            if (++stage == S::stages) {
-                stage = 0;
-                phase ^= 1;
-            }
-        }
-        mma_wait<0>();
-        if (thread % 128 < 2)
-            barrier_arrive(empty + 8 * before, thread % 128);
-        const struct place at = {t.row + group * 64 + warp * 16 + lane / 4,
-                                 t.col, rows};
-        finish_row<T, WIDTH>(d, *t.item, at, 0);
-        finish_row<T, WIDTH>(d, *t.item, at, 1);
+        multiply<T, S, WIDTH>(d, t.item->k, data + group * BOX_BYTES,
+                              data + S::x_boxes * BOX_BYTES, full, empty,
+                              &ring);
+        finish_row<T, WIDTH>(d, *t.item, at, 0, up);
+        finish_row<T, WIDTH>(d, *t.item, at, 1, up_below);
     }
 }
 

@@ -121,6 +121,14 @@ cudaError_t kernel_narrow_weights(int64_t first, int64_t rows, int64_t cols,
                                   enum group_op order, enum narrow_type type,
                                   void *out, int32_t *overflow, cudaStream_t s);
 
+/* What the group does to a product of this type, before it is narrowed, to
+ * x[rows][width] in place: exactly the CPU's for fp32; for the others the
+ * kernels' own (cuda/approx.cuh).
+ */
+cudaError_t kernel_function(enum narrow_type type, int rows, int width,
+                            enum group_op op, const float *bias, float *x,
+                            cudaStream_t s);
+
 /* For a RELU2 product of fp16 that has been computed: y_up of every row, and
  * rows that are too large for fp16 once more, scaled.
  */
@@ -134,7 +142,6 @@ struct grouper {
     enum narrow_type type;
     int multiprocessors;
     cudaStream_t stream;
-    float *wide; /* fp32: [T][max n of narrow results] */
 };
 
 /* On the current device. 0, or -1: ERR_CUDA (a driver without tensor maps). */

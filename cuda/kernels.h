@@ -130,10 +130,6 @@ cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
                           enum narrow_op op, enum narrow_type type,
                           struct narrow_rows out, cudaStream_t s);
 
-/* x[rows][width] = exp(-exp(-1/2) sigmoid(bias + x)), or sigmoid(bias + x). */
-cudaError_t kernel_activate(int rows, int width, const float *bias, bool decay,
-                            float *x, cudaStream_t s);
-
 /* Rows of y [rows][C], fp16, with over[row] not zero, the largest magnitude's
  * bits: scaled, infinities taken from `spill` first. y_up of every row.
  */

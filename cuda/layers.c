@@ -44,9 +44,8 @@ struct layers {
     float *y;       /* a product that is not yet added */
     float *first_v; /* layer 0's v */
     float *r, *k, *v, *g, *decay, *rate, *gate_v;
-    float *wide;               /* fp32: [rows_max][max(F, ranks)] */
-    float *spill;              /* fp16 */
-    uint32_t *over_y, *over_q; /* [rows_max] */
+    float *spill;                             /* fp16 */
+    uint32_t *over_y, *over_q;                /* [rows_max] */
     struct narrow_rows mixed[MIX_MAX], gated; /* inputs of products */
     struct narrow_rows low[LOW_RANKS], q;     /* [rows_max][rank], [F] */
 };
@@ -98,15 +97,12 @@ void layers_place(struct layers *l, struct arena *arena)
 {
     const size_t rows = (size_t)gemm_capacity(l->rows_max);
     const size_t wide = rows * (size_t)l->m->C * sizeof(float);
-    const int widest = l->m->F > l->m->rank_max ? l->m->F : l->m->rank_max;
     float **const plain[] = {&l->x[0],    &l->x[1],  &l->h,    &l->y,
                              &l->first_v, &l->r,     &l->k,    &l->v,
                              &l->g,       &l->decay, &l->rate, &l->gate_v};
 
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         *plain[i] = arena_take(arena, wide);
-    if (l->m->type == NARROW_FP32)
-        l->wide = arena_take(arena, rows * (size_t)widest * sizeof(float));
     if (l->m->type == NARROW_FP16) {
         l->spill = arena_take(arena, wide);
         l->over_y = arena_take(arena, rows * sizeof *l->over_y);
@@ -201,7 +197,6 @@ static int bind_layer(struct layers *l, const struct cuda_layer *w, bool first,
 
 int layers_bind(struct layers *l, struct err *err)
 {
-    l->grouper.wide = l->wide;
     for (int i = 0; i < l->m->L; i++)
         if (bind_layer(l, &l->m->layer[i], i == 0, &l->table[i], err) < 0)
             return -1;

@@ -48,6 +48,15 @@ __device__ __forceinline__ float math_min(float a, float b)
     return a < b ? a : b;
 }
 
+/* The larger, or NaN where one is NaN. */
+__device__ __forceinline__ float math_larger(float a, float b)
+{
+    float y;
+
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+    return y;
+}
+
 __device__ __forceinline__ float math_fma(float a, float b, float c)
 {
     return __fmaf_rn(a, b, c);
@@ -99,18 +108,23 @@ __device__ __forceinline__ float math_decay(float z)
     return math_exp(DECAY_SCALE * math_sigmoid(z));
 }
 
-__device__ __forceinline__ float math_tanh(float x)
+/* tanh below 0.625 */
+__device__ __forceinline__ float math_tanh_near(float x)
 {
-    float a = fabsf(x), z = x * x, p, near, far;
+    float z = x * x, p = -5.70498872745e-3f;
 
-    p = -5.70498872745e-3f;
     p = math_fma(p, z, 2.06390887954e-2f);
     p = math_fma(p, z, -5.37397155531e-2f);
     p = math_fma(p, z, 1.33314422036e-1f);
     p = math_fma(p, z, -3.33332819422e-1f);
-    near = math_fma(p * z, x, x);
-    far = 1.0f - 2.0f / (math_exp(a + a) + 1.0f);
-    return a < 0.625f ? near : copysignf(far, x);
+    return math_fma(p * z, x, x);
+}
+
+__device__ __forceinline__ float math_tanh(float x)
+{
+    float a = fabsf(x), far = 1.0f - 2.0f / (math_exp(a + a) + 1.0f);
+
+    return a < 0.625f ? math_tanh_near(x) : copysignf(far, x);
 }
 
 __device__ __forceinline__ float math_log(float x)

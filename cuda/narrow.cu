@@ -1,4 +1,5 @@
 /* Elementwise functions on their way into a product: one block per row. */
+#include "cuda/approx.cuh"
 #include "cuda/group.h"
 #include "cuda/narrow.cuh"
 
@@ -84,24 +85,47 @@ extern "C" cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
     return cudaGetLastError();
 }
 
-/* ---- fp32 in place of a group's wide results ---- */
+/* ---- a group's functions by themselves ---- */
 
-static __global__ void activate(int width, const float *bias, bool decay,
-                                float *x)
+template <bool APPROX>
+static __device__ __forceinline__ float function(enum group_op op, float z)
 {
-    float *row = x + (size_t)blockIdx.x * width;
-
-    for (int i = threadIdx.x; i < width; i += blockDim.x) {
-        float z = bias[i] + row[i];
-
-        row[i] = decay ? math_decay(z) : math_sigmoid(z);
+    switch (op) {
+    case GROUP_DECAY:
+        return APPROX ? approx_decay(z) : math_decay(z);
+    case GROUP_TANH:
+        return APPROX ? approx_tanh(z) : math_tanh(z);
+    case GROUP_RATE:
+    case GROUP_SIGMOID:
+        return APPROX ? approx_sigmoid(z) : math_sigmoid(z);
+    case GROUP_RELU2:
+        z = math_larger(z, 0.0f);
+        return z * z;
+    default:
+        return z;
     }
 }
 
-extern "C" cudaError_t kernel_activate(int rows, int width, const float *bias,
-                                       bool decay, float *x, cudaStream_t s)
+template <bool APPROX>
+static __global__ void functions(int width, enum group_op op, const float *bias,
+                                 float *x)
 {
-    activate<<<rows, THREADS, 0, s>>>(width, bias, decay, x);
+    const bool biased = op == GROUP_DECAY || op == GROUP_RATE;
+    float *row = x + (size_t)blockIdx.x * width;
+
+    for (int i = threadIdx.x; i < width; i += blockDim.x)
+        row[i] = function<APPROX>(op, biased ? bias[i] + row[i] : row[i]);
+}
+
+extern "C" cudaError_t kernel_function(enum narrow_type type, int rows,
+                                       int width, enum group_op op,
+                                       const float *bias, float *x,
+                                       cudaStream_t s)
+{
+    if (type == NARROW_FP32)
+        functions<false><<<rows, THREADS, 0, s>>>(width, op, bias, x);
+    else
+        functions<true><<<rows, THREADS, 0, s>>>(width, op, bias, x);
     return cudaGetLastError();
 }
 

@@ -560,57 +560,44 @@ extern "C" bool kernel_wkv7_has(int n)
     return n == 16 || n == 32 || n == 64 || n == 128;
 }
 
-/* How much shared memory a block takes also says how many fit beside each
- * other. When all blocks are `rounds` times what fits, as many at a time as
- * makes the rounds equally full are faster than a full and a nearly empty one.
- */
-static size_t even_rounds(size_t bytes, int most, int blocks,
-                          int multiprocessors)
-{
-    const int each = (blocks + multiprocessors - 1) / multiprocessors;
-    const int rounds = (each + most - 1) / most;
-    const int beside = (each + rounds - 1) / rounds;
-    const size_t room = 226 * 1024;
-    const size_t fill = room / (size_t)beside - 1024; /* the driver's own */
-
-    if (rounds > 3 || beside >= most)
-        return bytes;
-    return fill > bytes ? fill / 128 * 128 : bytes;
-}
-
 template <typename T, int N, int ROWS, int CHUNK, int BLOCKS>
 static cudaError_t plain(const struct wkv7 *a, cudaStream_t s)
 {
     const dim3 grid((unsigned)a->h, (unsigned)a->pieces);
-    const size_t bytes = 2 * sizeof(struct staged<N, CHUNK>);
-    size_t shared =
-        even_rounds(bytes, BLOCKS, a->h * a->pieces, a->multiprocessors);
-    cudaError_t rc = cudaFuncSetAttribute(
-        wkv<T, N, ROWS, CHUNK, BLOCKS>,
-        cudaFuncAttributeMaxDynamicSharedMemorySize, 226 * 1024);
 
-    if (rc != cudaSuccess)
-        return rc;
     wkv<T, N, ROWS, CHUNK, BLOCKS>
-        <<<grid, PLAIN_THREADS(N, ROWS), shared, s>>>(*a);
+        <<<grid, PLAIN_THREADS(N, ROWS), 2 * sizeof(struct staged<N, CHUNK>),
+           s>>>(*a);
+    return cudaGetLastError();
+}
+
+/* Heads of 64. More blocks beside each other have fewer registers to load ahead
+ * with: better where there are many of them.
+ */
+template <typename T>
+static cudaError_t launch_64(const struct wkv7 *a, cudaStream_t s)
+{
+    const dim3 grid((unsigned)a->h, (unsigned)a->pieces);
+    const int blocks = a->h * a->pieces;
+
+    if (blocks > 24 * a->multiprocessors)
+        return plain<T, 64, 2, 4, 12>(a, s);
+    if (blocks > a->split_max)
+        return plain<T, 64, 2, 4, 8>(a, s);
+    wkv_split<T, 64><<<grid, 64 + HELPERS, 0, s>>>(*a);
     return cudaGetLastError();
 }
 
 template <typename T>
 static cudaError_t launch(const struct wkv7 *a, cudaStream_t s)
 {
-    const dim3 grid((unsigned)a->h, (unsigned)a->pieces);
-
     if (a->n == 16)
         return plain<T, 16, 1, 8, 16>(a, s);
     if (a->n == 32)
         return plain<T, 32, 1, 8, 12>(a, s);
-    if (a->n == 128)
-        return plain<T, 128, 1, 4, 2>(a, s);
-    if (a->h * a->pieces > a->split_max)
-        return plain<T, 64, 2, 4, 12>(a, s);
-    wkv_split<T, 64><<<grid, 64 + HELPERS, 0, s>>>(*a);
-    return cudaGetLastError();
+    if (a->n == 64)
+        return launch_64<T>(a, s);
+    return plain<T, 128, 1, 4, 2>(a, s);
 }
 
 extern "C" cudaError_t kernel_wkv7(const struct wkv7 *a, cudaStream_t s)
