@@ -113,29 +113,46 @@ static encode_fn find_encode(struct err *err)
     return entry.function;
 }
 
-/* A matrix [rows][k] of 16-bit values, in boxes as kernel_group() copies. */
-static int map_matrix(enum narrow_type type, const void *at, int rows, int k,
-                      CUtensorMap *map, struct err *err)
+/* A matrix [rows][cols] in boxes of GROUP_BOX rows, 128 bytes of each. */
+static int map_matrix(CUtensorMapDataType type, int each, const void *at,
+                      int rows, int cols, CUtensorMap *map, struct err *err)
 {
-    const cuuint64_t size[] = {(cuuint64_t)k, (cuuint64_t)rows};
-    const cuuint64_t pitch[] = {(cuuint64_t)k * 2};
-    const cuuint32_t box[] = {GROUP_BOX, GROUP_BOX}, step[] = {1, 1};
+    const cuuint64_t size[] = {(cuuint64_t)cols, (cuuint64_t)rows};
+    const cuuint64_t pitch[] = {(cuuint64_t)cols * (cuuint64_t)each};
+    const cuuint32_t box[] = {128 / (cuuint32_t)each, GROUP_BOX};
+    const cuuint32_t step[] = {1, 1};
     encode_fn encode = find_encode(err);
     CUresult rc;
 
     if (encode == NULL)
         return -1;
-    rc = encode(map,
-                type == NARROW_FP16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                    : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                2, (void *)(uintptr_t)at, size, pitch, box, step,
+    rc = encode(map, type, 2, (void *)(uintptr_t)at, size, pitch, box, step,
                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (rc != CUDA_SUCCESS)
         return err_set(err, ERR_CUDA, "tensor map of %d x %d: error %d", rows,
-                       k, (int)rc);
+                       cols, (int)rc);
     return 0;
+}
+
+static int map_item(enum narrow_type type, struct group_item *p, int rows,
+                    struct err *err)
+{
+    const CUtensorMapDataType narrow = type == NARROW_FP16
+                                           ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                           : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    const int places = p->op == GROUP_NATURAL ? p->n : parts(p->n, 32) * 32;
+
+    if (map_matrix(narrow, 2, p->x_at, rows, p->k, &p->x, err) < 0
+        || map_matrix(narrow, 2, p->w_at, places, p->k, &p->w, err) < 0)
+        return -1;
+    if (p->op == GROUP_NATURAL) /* written without a map */
+        return 0;
+    if (p->op >= GROUP_COPY)
+        return map_matrix(narrow, 2, p->y, rows, p->n, &p->out, err);
+    return map_matrix(CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 4, p->y, rows, p->n,
+                      &p->out, err);
 }
 
 int grouper_add(const struct grouper *g, struct group *group,
@@ -144,9 +161,7 @@ int grouper_add(const struct grouper *g, struct group *group,
     struct group_item *p = &group->item[group->n_item];
 
     *p = *item;
-    if (g->type != NARROW_FP32
-        && (map_matrix(g->type, p->x_at, rows, p->k, &p->x, err) < 0
-            || map_matrix(g->type, p->w_at, p->n, p->k, &p->w, err) < 0))
+    if (g->type != NARROW_FP32 && map_item(g->type, p, rows, err) < 0)
         return -1;
     group->n_item++;
     return 0;

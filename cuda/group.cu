@@ -7,24 +7,24 @@
  * bytes, `empty` the warpgroups of both blocks that are done with it, as either
  * block's copies land in both.
  */
-#include "cuda/approx.cuh"
-#include "cuda/group.h"
-#include "cuda/hopper.cuh"
-#include "cuda/narrow.cuh"
+#include "cuda/group_finish.cuh"
 
 #define BOX_BYTES (GROUP_BOX * GROUP_BOX * 2)
-#define SHARED_BYTES (200 * 1024)
+#define SHARED_BYTES (226 * 1024)
 #define BAND 8 /* tiles along rows that run beside each other, for the L2 */
 
 template <int CONSUMERS, int WIDTH, bool ALONG_ROWS> struct tiling {
     static constexpr int rows = 64 * CONSUMERS;
     static constexpr int x_boxes = CONSUMERS, w_boxes = WIDTH / GROUP_BOX;
     static constexpr int stage_bytes = (x_boxes + w_boxes) * BOX_BYTES;
-    static constexpr int stages = SHARED_BYTES / stage_bytes;
+    static constexpr int slab_bytes = CONSUMERS * SLABS * SLAB_BYTES;
+    static constexpr int stages =
+        (SHARED_BYTES - 1024 - slab_bytes) / (stage_bytes + 16);
     static constexpr int pair_rows = ALONG_ROWS ? 2 * rows : rows;
     static constexpr int pair_width = ALONG_ROWS ? WIDTH : 2 * WIDTH;
     static constexpr int threads = 128 * (1 + CONSUMERS);
-    static constexpr int shared = stages * (stage_bytes + 16) + 1024;
+    static constexpr int shared =
+        stages * (stage_bytes + 16) + slab_bytes + 1024;
 };
 
 struct tile {
@@ -115,217 +115,6 @@ static __device__ void produce(const struct group &g, int rows, uint32_t data,
     }
 }
 
-/* ---- what follows a product ------------------------------------------------ */
-
-/* A thread's rows are `row` and `row` + 8. Of every block of 16 columns four
- * neighbours are its own, of every 32 eight: see group_place().
- */
-struct place {
-    int row, col, rows; /* col: of the tile */
-};
-
-/* f(index of the first, column of the first, BLOCK / 4 values) */
-template <int WIDTH, int BLOCK, typename F>
-static __device__ __forceinline__ void
-each_run(float (&d)[WIDTH / 2], const struct group_item &p,
-         const struct place &at, int half, float up, F f)
-{
-    constexpr int each = BLOCK / 4;
-
-#pragma unroll
-    for (int i = 0; i < WIDTH / BLOCK; i++) {
-        const int col = at.col + BLOCK * i + threadIdx.x % 4 * each;
-        float x[each];
-
-        if (col >= p.n)
-            continue;
-#pragma unroll
-        for (int j = 0; j < each; j++)
-            x[j] = d[BLOCK / 2 * i + j / 2 * 4 + 2 * half + j % 2] * up;
-        f((size_t)(at.row + 8 * half) * p.n + col, col, x);
-    }
-}
-
-template <typename T> struct alignas(16) narrow_eight {
-    T x[8];
-};
-
-template <typename T>
-static __device__ __forceinline__ void put_narrow(void *to, size_t at,
-                                                  const float x[8])
-{
-    struct narrow_eight<T> eight;
-
-#pragma unroll
-    for (int j = 0; j < 8; j++)
-        eight.x[j] = narrow<T>(x[j]);
-    *(struct narrow_eight<T> *)((T *)to + at) = eight;
-}
-
-/* The largest magnitude among the four lanes that share a row. */
-static __device__ __forceinline__ uint32_t peak4(uint32_t m)
-{
-#pragma unroll
-    for (int half = 1; half < 4; half *= 2) {
-        uint32_t other = __shfl_xor_sync(ALL_LANES, m, half);
-
-        m = m > other ? m : other;
-    }
-    return m;
-}
-
-static __device__ __forceinline__ uint32_t peak8(uint32_t m, const float x[8])
-{
-#pragma unroll
-    for (int j = 0; j < 8; j++) {
-        uint32_t y = narrow_magnitude(x[j]);
-
-        m = m > y ? m : y;
-    }
-    return m;
-}
-
-/* W's rows lie in their own order: pairs of columns, eight apart. */
-template <int WIDTH>
-static __device__ __forceinline__ void
-natural_row(float (&d)[WIDTH / 2], const struct group_item &p,
-            const struct place &at, int half, float up)
-{
-    float *to = (float *)p.y + (size_t)(at.row + 8 * half) * p.n;
-    const int first = at.col + threadIdx.x % 4 * 2;
-
-#pragma unroll
-    for (int i = 0; i < WIDTH / 8; i++) {
-        const int col = first + 8 * i;
-
-        if (col < p.n)
-            *(float2 *)(to + col) = make_float2(d[4 * i + 2 * half] * up,
-                                                d[4 * i + 2 * half + 1] * up);
-    }
-}
-
-/* All lanes come here, those of rows that are not `inside` too. */
-template <typename T, int WIDTH>
-static __device__ __forceinline__ void
-copy_row(float (&d)[WIDTH / 2], const struct group_item &p,
-         const struct place &at, int half, float up, bool inside)
-{
-    float down = 1.0f, y_up = 1.0f;
-
-    if (narrow_scales<T>::yes) {
-        uint32_t max = 0;
-
-        each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t, int, float x[8]) {
-            max = peak8(max, x);
-        });
-        narrow_factors(peak4(max), &down, &y_up);
-    }
-    if (!inside)
-        return;
-    each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t to, int, float x[8]) {
-        for (int j = 0; j < 8; j++)
-            x[j] = x[j] * down;
-        put_narrow<T>(p.y, to, x);
-    });
-    if (threadIdx.x % 4 == 0)
-        p.y_up[at.row + 8 * half] = y_up;
-}
-
-/* max(z, 0)^2; the largest magnitude of fp16 is that of the largest z. */
-template <typename T, int WIDTH>
-static __device__ __forceinline__ void
-relu2_row(float (&d)[WIDTH / 2], const struct group_item &p,
-          const struct place &at, int half, float up)
-{
-    float max = 0.0f;
-    uint32_t size;
-
-    each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t to, int, float x[8]) {
-#pragma unroll
-        for (int j = 0; j < 8; j++) {
-            x[j] = math_larger(x[j], 0.0f);
-            if (narrow_scales<T>::yes)
-                max = math_larger(max, x[j]);
-            x[j] = x[j] * x[j];
-        }
-        put_narrow<T>(p.y, to, x);
-    });
-    size = narrow_magnitude(max * max);
-    if (narrow_scales<T>::yes && size >= NARROW_LIMIT_BITS)
-        atomicMax(p.over + at.row + 8 * half, size);
-}
-
-template <typename T, int WIDTH, typename F>
-static __device__ __forceinline__ void
-wide_row(float (&d)[WIDTH / 2], const struct group_item &p,
-         const struct place &at, int half, float up, F f)
-{
-    each_run<WIDTH, 16>(d, p, at, half, up,
-                        [&](size_t to, int col, float x[4]) {
-                            float bias[4];
-
-                            math_load4(p.bias + col, bias);
-#pragma unroll
-                            for (int j = 0; j < 4; j++)
-                                x[j] = f(bias[j] + x[j]);
-                            math_store4((float *)p.y + to, x);
-                        });
-}
-
-template <typename T, int WIDTH, typename F>
-static __device__ __forceinline__ void
-narrow_row(float (&d)[WIDTH / 2], const struct group_item &p,
-           const struct place &at, int half, float up, F f)
-{
-    each_run<WIDTH, 32>(d, p, at, half, up, [&](size_t to, int, float x[8]) {
-#pragma unroll
-        for (int j = 0; j < 8; j++)
-            x[j] = f(x[j]);
-        put_narrow<T>(p.y, to, x);
-    });
-    if (at.col == 0 && threadIdx.x % 4 == 0)
-        p.y_up[at.row + 8 * half] = 1.0f;
-}
-
-template <typename T, int WIDTH>
-static __device__ __forceinline__ void
-finish_row(float (&d)[WIDTH / 2], const struct group_item &p,
-           const struct place &at, int half, float up)
-{
-    const int row = at.row + 8 * half;
-    const bool inside = row < at.rows;
-
-    if (p.op == GROUP_COPY)
-        copy_row<T, WIDTH>(d, p, at, half, up, inside);
-    if (p.op == GROUP_COPY || !inside)
-        return;
-    switch (p.op) {
-    case GROUP_NATURAL:
-        natural_row<WIDTH>(d, p, at, half, up);
-        break;
-    case GROUP_WIDE:
-        each_run<WIDTH, 16>(d, p, at, half, up,
-                            [&](size_t to, int, float x[4]) {
-                                math_store4((float *)p.y + to, x);
-                            });
-        break;
-    case GROUP_DECAY:
-        wide_row<T, WIDTH>(d, p, at, half, up, approx_decay);
-        break;
-    case GROUP_RATE:
-        wide_row<T, WIDTH>(d, p, at, half, up, approx_sigmoid);
-        break;
-    case GROUP_TANH:
-        narrow_row<T, WIDTH>(d, p, at, half, up, approx_tanh);
-        break;
-    case GROUP_SIGMOID:
-        narrow_row<T, WIDTH>(d, p, at, half, up, approx_sigmoid);
-        break;
-    default:
-        relu2_row<T, WIDTH>(d, p, at, half, up);
-    }
-}
-
 /* ---- products -------------------------------------------------------------- */
 
 /* Where a warpgroup is in the ring of stages. */
@@ -384,7 +173,9 @@ static __device__ void consume(const struct group &g, int rows, uint32_t data,
 {
     using S = tiling<CONSUMERS, WIDTH, ALONG_ROWS>;
     const int thread = threadIdx.x - 128, group = thread / 128;
-    const int row = group * 64 + thread % 128 / 32 * 16 + thread % 32 / 4;
+    const int row = thread % 128 / 32 * 16 + thread % 32 / 4;
+    const uint32_t slabs =
+        data + S::stages * S::stage_bytes + group * SLABS * SLAB_BYTES;
     struct ring ring = {0, 0};
     float d[WIDTH / 2];
     struct tile t;
@@ -392,17 +183,24 @@ static __device__ void consume(const struct group &g, int rows, uint32_t data,
     for (int i = blockIdx.x / 2;
          find_tile<S, ALONG_ROWS, WIDTH>(g, rows, i, rank, &t);
          i += gridDim.x / 2) {
-        const struct place at = {t.row + row, t.col, rows};
-        /* Early, to be there when the product is. */
-        const float up = up_of(*t.item, at.row, rows);
-        const float up_below = up_of(*t.item, at.row + 8, rows);
+        const int first = t.row + group * 64;
+        /* Factors early, to be there when the product is. */
+        const struct part part = {t.item,
+                                  first,
+                                  t.col,
+                                  row,
+                                  rows,
+                                  {up_of(*t.item, first + row, rows),
+                                   up_of(*t.item, first + row + 8, rows)},
+                                  slabs};
 
         multiply<T, S, WIDTH>(d, t.item->k, data + group * BOX_BYTES,
                               data + S::x_boxes * BOX_BYTES, full, empty,
                               &ring);
-        finish_row<T, WIDTH>(d, *t.item, at, 0, up);
-        finish_row<T, WIDTH>(d, *t.item, at, 1, up_below);
+        finish<T, WIDTH>(d, part);
     }
+    if (thread % 128 == 0)
+        copies_read<0>(); /* before the memory goes */
 }
 
 template <typename T, int CONSUMERS, int WIDTH, bool ALONG_ROWS>
@@ -413,7 +211,7 @@ static __global__ void __cluster_dims__(2, 1, 1)
     using S = tiling<CONSUMERS, WIDTH, ALONG_ROWS>;
     extern __shared__ uint8_t memory[];
     const uint32_t data = (hopper_shared(memory) + 1023) / 1024 * 1024;
-    const uint32_t full = data + S::stages * S::stage_bytes;
+    const uint32_t full = data + S::stages * S::stage_bytes + S::slab_bytes;
     const uint32_t empty = full + 8 * S::stages;
     const int rank = (int)cluster_rank();
 

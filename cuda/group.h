@@ -44,16 +44,14 @@ enum group_op {
                     * does not fit goes to over[row], its values are void */
 };
 
-/* Where row `row` of a W lies in device memory: in the order in which the
- * outputs that a thread gets of a row are neighbours. Wide results: four of
- * every 16, n a multiple of 16; narrow ones: eight of every 32, n a multiple of
- * 32. Only GROUP_NATURAL has W in its own order.
+/* Where row `row` of a W lies in device memory: of every 32, in the order in
+ * which the eight outputs that a thread gets of a row are neighbours. So a W
+ * has a multiple of 32 rows there, zeros at its end. Only GROUP_NATURAL has W in
+ * its own order.
  */
 GROUP_BOTH int64_t group_place(enum group_op op, int64_t row)
 {
-    const int64_t block = op < GROUP_COPY ? 16 : 32;
-    const int64_t in = row % block, lane = in / (block / 4),
-                  j = in % (block / 4);
+    const int64_t in = row % 32, lane = in / 8, j = in % 8;
 
     return op == GROUP_NATURAL ? row : row - in + j / 2 * 8 + lane * 2 + j % 2;
 }
@@ -61,11 +59,11 @@ GROUP_BOTH int64_t group_place(enum group_op op, int64_t row)
 /* The row that lies at `place`. */
 GROUP_BOTH int64_t group_row(enum group_op op, int64_t place)
 {
-    const int64_t block = op < GROUP_COPY ? 16 : 32, in = place % block;
+    const int64_t in = place % 32;
 
     return op == GROUP_NATURAL
                ? place
-               : place - in + in % 8 / 2 * (block / 4) + in / 8 * 2 + in % 2;
+               : place - in + in % 8 / 2 * 8 + in / 8 * 2 + in % 2;
 }
 
 /* Narrow results have a factor each row: 1 for TANH and SIGMOID; chosen here
@@ -74,6 +72,7 @@ GROUP_BOTH int64_t group_row(enum group_op op, int64_t place)
  */
 struct group_item {
     CUtensorMap x, w; /* [rows][k], [n][k]: boxes of GROUP_BOX squared */
+    CUtensorMap out;  /* y: boxes of GROUP_BOX rows, 128 bytes of each */
     const void *x_at, *w_at;
     int32_t n, k;
     enum group_op op;
@@ -107,7 +106,9 @@ enum group_tile {
 /* Once for each device and process: what the kernels need of it. */
 cudaError_t kernel_group_prepare(void);
 
-/* All products for rows 0..rows-1. `type` is fp16 or bf16. */
+/* All products for rows 0..rows-1; results beyond them become anything. `type`
+ * is fp16 or bf16.
+ */
 cudaError_t kernel_group(enum narrow_type type, const struct group *g, int rows,
                          enum group_tile tile, int multiprocessors,
                          cudaStream_t s);

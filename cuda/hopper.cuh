@@ -112,6 +112,33 @@ __device__ __forceinline__ void tensor_load_all(uint32_t to,
                  : "memory");
 }
 
+/* Shared memory to the map's box; part of the thread's open group of copies. */
+__device__ __forceinline__ void tensor_store(const CUtensorMap *map,
+                                             uint32_t from, int x, int y)
+{
+    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group"
+                 " [%0, {%1, %2}], [%3];" ::"l"(map),
+                 "r"(x), "r"(y), "r"(from)
+                 : "memory");
+}
+
+__device__ __forceinline__ void copies_end_group(void)
+{
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+}
+
+/* Until all but the last N groups of the thread have read their sources. */
+template <int N> __device__ __forceinline__ void copies_read(void)
+{
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(N) : "memory");
+}
+
+/* What the thread wrote to shared memory, for copies that begin later. */
+__device__ __forceinline__ void copies_see_shared(void)
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 /* ---- registers between warpgroups ------------------------------------------ */
 
 template <int N> __device__ __forceinline__ void registers_give(void)

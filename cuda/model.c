@@ -164,8 +164,8 @@ static struct cuda_matrix load_matrix(struct loader *l, const struct weight *w,
     struct cuda_matrix m = {.n = pad(l, w->rows), .k = pad(l, w->cols)};
     struct target to = {.width = m.k, .type = l->type, .op = op};
 
-    to.at =
-        arena_take(&l->arena, (size_t)m.n * (size_t)m.k * narrow_size(l->type));
+    to.at = arena_take(&l->arena, (size_t)cuda_pad(m.n) * (size_t)m.k
+                                      * narrow_size(l->type));
     m.at = to.at;
     load_all_rows(l, w, &to);
     return m;

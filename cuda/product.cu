@@ -160,7 +160,7 @@ static __device__ __forceinline__ void row_of_16(const uint16_t *w, int k,
 static __device__ void refit_row(const struct group_item &p, int row)
 {
     const int lane = threadIdx.x & 31, warp = threadIdx.x / 32;
-    const float x_up = p.x_up[row];
+    const float x_up = p.x_up != NULL ? p.x_up[row] : 1.0f;
     float down, up;
 
     narrow_factors(p.over[row], &down, &up);
