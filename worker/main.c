@@ -41,7 +41,8 @@ static int run(const struct config *c)
     log_init("worker", (enum log_level)log_level_parse(c->log_level));
     if (c->die_with_parent && die_with_parent(&err) < 0)
         return fail(&err);
-    if (hash_init(&err) < 0 || devices_resolve(c, &devices, &err) < 0)
+    if (supervisor_signals(&err) < 0 || hash_init(&err) < 0
+        || devices_resolve(c, &devices, &err) < 0)
         return fail(&err);
     if (c->check) {
         printf("configuration is good: %zu %s rank%s\n", devices.n,

@@ -351,9 +351,7 @@ int ranks_poll(struct ranks *r, bool child_died, int64_t now_ms,
         return -1;
     if (r->state == RANKS_READY && take_answers(r, err) < 0)
         return -1;
-    /* Also without a SIGCHLD: libraries that fork, as NVML does when it loads
-     * the driver, may swallow one.
-     */
+    /* Also without a SIGCHLD: one may have gone to a thread of a library. */
     if (child_died || now_ms - r->reaped_ms >= CHECK_MS) {
         ranks_reap(r, now_ms);
         r->reaped_ms = now_ms;

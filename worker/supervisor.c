@@ -163,7 +163,7 @@ static void on_ready(void *arg, const uint8_t fingerprint[HASH_BYTES],
 
 /* ---- start and end -------------------------------------------------------- */
 
-static int open_signals(struct supervisor *s, struct err *err)
+static sigset_t our_signals(void)
 {
     sigset_t set;
 
@@ -171,10 +171,23 @@ static int open_signals(struct supervisor *s, struct err *err)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGCHLD);
+    return set;
+}
+
+int supervisor_signals(struct err *err)
+{
+    const sigset_t set = our_signals();
+
     signal(SIGPIPE, SIG_IGN);
-    /* Before any thread exists: they inherit the mask. */
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return err_set(err, ERR_OS, "sigprocmask: %s", strerror(errno));
+    return 0;
+}
+
+static int open_signals(struct supervisor *s, struct err *err)
+{
+    const sigset_t set = our_signals();
+
     s->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (s->signal_fd < 0)
         return err_set(err, ERR_OS, "signalfd: %s", strerror(errno));
