@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "client/progress.h"
@@ -106,6 +107,15 @@ bool cmd_color(const struct common_options *o)
     return progress_color(o->color, isatty(STDOUT_FILENO));
 }
 
+size_t cmd_columns(void)
+{
+    struct winsize size;
+
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+        return 0;
+    return size.ws_col;
+}
+
 int cmd_list_columns(const struct list_options *o,
                      const struct common_options *common,
                      const struct field *known, const char *usual,
@@ -138,7 +148,7 @@ void cmd_list_print(const struct list_options *o,
     if (o->no_header || o->parsable)
         fields_tabs(columns, item, n, &text);
     else
-        fields_table(columns, item, n, cmd_color(common), &text);
+        fields_table(columns, item, n, cmd_color(common), cmd_columns(), &text);
     fputs(text.data, stdout);
     buf_free(&text);
 }

@@ -154,6 +154,9 @@ int cmd_input(const char *option, char *const *arg, int n_arg, const char **out,
 /* Are colours wanted on standard output? */
 bool cmd_color(const struct common_options *o);
 
+/* The width of the terminal that standard output is; 0: it is none. */
+size_t cmd_columns(void);
+
 /* The columns that were asked for. ERR_USAGE. */
 int cmd_list_columns(const struct list_options *o,
                      const struct common_options *common,

@@ -138,8 +138,9 @@ static void show_job(const Skein__JobInfo *job)
            (unsigned long long)job->answered, (unsigned long long)job->failed);
     printf("%-12s %s fed, %s generated\n", "tokens", in, out);
     printf("%-12s %.1f%%\n", "done", 100 * job_share(job));
-    printf("%-12s %u, of them %u done, %u leased to %u workers\n", "shards",
-           job->shards, job->shards_done, job->shards_leased, job->workers);
+    printf("%-12s %u, of them %u done, %u leased to %u worker%s\n", "shards",
+           job->shards, job->shards_done, job->shards_leased, job->workers,
+           job->workers == 1 ? "" : "s");
     show_time("submitted", job->submitted_unix_ms);
     show_time("started", job->started_unix_ms);
     show_time("finished", job->finished_unix_ms);

@@ -235,8 +235,9 @@ static void print_server(const Skein__ServerInfo *s, const char *endpoint)
            s->pid, uptime, (unsigned long long)s->epoch);
     printf("%-12s %u queued, %u running, %u finished\n", "jobs", s->jobs_queued,
            s->jobs_running, s->jobs_finished);
-    printf("%-12s %u pending, %u leased to %u workers\n", "shards",
-           s->shards_pending, s->shards_leased, s->workers);
+    printf("%-12s %u pending, %u leased to %u worker%s\n", "shards",
+           s->shards_pending, s->shards_leased, s->workers,
+           s->workers == 1 ? "" : "s");
     printf("%-12s %s: %s bytes used, %s free\n", "spool", s->spool, used,
            free_bytes);
 }

@@ -41,11 +41,12 @@ static const struct field *find(const struct field *known, const char *name,
 void field_text(const struct field *f, const void *item, struct buf *out)
 {
     const void *part = f->part != NULL ? f->part(item) : item;
-    const char *at = (const char *)part + f->offset;
+    const char *at;
     char iso[21];
 
     if (part == NULL)
         return;
+    at = (const char *)part + f->offset;
     switch (f->type) {
     case FIELD_CUSTOM:
         f->text(part, out);
@@ -123,7 +124,7 @@ static void add_cell(const struct field *f, const void *item, bool color,
 }
 
 void fields_table(const struct fields *f, const void *const *item, size_t n,
-                  bool color, struct buf *out)
+                  bool color, size_t columns, struct buf *out)
 {
     struct table_column column[FIELDS_MAX + 1] = {{NULL, false}};
     struct table t;
@@ -134,7 +135,7 @@ void fields_table(const struct fields *f, const void *const *item, size_t n,
     table_init(&t, column);
     for (size_t i = 0; i < n * f->n; i++)
         add_cell(f->column[i % f->n], item[i / f->n], color, &t);
-    table_write(&t, out);
+    table_write(&t, columns, out);
     table_free(&t);
 }
 

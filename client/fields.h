@@ -58,9 +58,11 @@ struct fields {
 int fields_choose(const struct field *known, const char *list,
                   struct fields *out, struct err *err);
 
-/* Append a table of `n` things, with titles, aligned, coloured if `color`. */
+/* Append a table of `n` things, with titles, aligned, coloured if `color`, and
+ * no wider than `columns` (table_write).
+ */
 void fields_table(const struct fields *f, const void *const *item, size_t n,
-                  bool color, struct buf *out);
+                  bool color, size_t columns, struct buf *out);
 
 /* The same for scripts: no titles, no colours, and one tab between fields. */
 void fields_tabs(const struct fields *f, const void *const *item, size_t n,

@@ -32,7 +32,7 @@ static int show_only(const struct order_options *o, struct cmd_jobs *jobs,
     if (fields_choose(job_fields, JOB_FIELDS_DEFAULT, &columns, err) < 0)
         return -1;
     fields_table(&columns, (const void *const *)jobs->found.job, jobs->found.n,
-                 cmd_color(&o->jobs.common), &text);
+                 cmd_color(&o->jobs.common), cmd_columns(), &text);
     fputs(text.data, stdout);
     buf_free(&text);
     if (!o->jobs.common.quiet)

@@ -77,27 +77,71 @@ static size_t width_of(const char *s)
     return width;
 }
 
+/* A cell within its column: what is too long ends in "..". */
+static void write_text(const char *s, size_t room, struct buf *out)
+{
+    if (width_of(s) <= room) {
+        buf_adds(out, s);
+        return;
+    }
+    table_clip(s, strlen(s), room - 2, out);
+    buf_adds(out, "..");
+}
+
 static void write_row(const struct table *t, const size_t *width,
                       const struct table_cell *cell, struct buf *out)
 {
     for (size_t c = 0; c < t->columns; c++) {
         const char *s = cell != NULL ? cell[c].text : t->column[c].title;
         const char *paint = cell != NULL ? cell[c].paint : NULL;
-        int pad = (int)(width[c] - width_of(s));
+        size_t len = width_of(s);
+        int pad = len < width[c] ? (int)(width[c] - len) : 0;
 
         if (t->column[c].right)
             buf_addf(out, "%*s", pad, "");
         if (paint != NULL)
-            buf_addf(out, "\033[%sm%s\033[0m", paint, s);
-        else
-            buf_adds(out, s);
+            buf_addf(out, "\033[%sm", paint);
+        write_text(s, width[c], out);
+        if (paint != NULL)
+            buf_adds(out, "\033[0m");
         if (!t->column[c].right && c + 1 < t->columns)
             buf_addf(out, "%*s", pad, "");
         buf_adds(out, c + 1 < t->columns ? "  " : "\n");
     }
 }
 
-void table_write(const struct table *t, struct buf *out)
+/* The widest column of texts that may still be cut, or t->columns. */
+static size_t widest_text(const struct table *t, const size_t *width)
+{
+    size_t widest = t->columns;
+
+    for (size_t c = 0; c < t->columns; c++) {
+        if (t->column[c].right || width[c] <= TABLE_TEXT_MIN
+            || width[c] <= width_of(t->column[c].title))
+            continue;
+        if (widest == t->columns || width[c] > width[widest])
+            widest = c;
+    }
+    return widest;
+}
+
+static void fit(const struct table *t, size_t columns, size_t *width)
+{
+    size_t total = 2 * (t->columns - 1);
+
+    for (size_t c = 0; c < t->columns; c++)
+        total += width[c];
+    while (total > columns) {
+        size_t c = widest_text(t, width);
+
+        if (c == t->columns)
+            return;
+        width[c]--;
+        total--;
+    }
+}
+
+void table_write(const struct table *t, size_t columns, struct buf *out)
 {
     size_t width[TABLE_COLUMNS_MAX] = {0};
 
@@ -110,6 +154,8 @@ void table_write(const struct table *t, struct buf *out)
         if (w > width[i % t->columns])
             width[i % t->columns] = w;
     }
+    if (columns > 0)
+        fit(t, columns, width);
     write_row(t, width, NULL, out);
     for (size_t i = 0; i < t->n; i += t->columns)
         write_row(t, width, t->cell + i, out);

@@ -41,9 +41,11 @@ void table_add(struct table *t, const char *text);
 void table_paint(struct table *t, const char *sgr);
 
 /* Append all of it, titles first, two spaces between columns. The last row
- * must be complete.
+ * must be complete. What is wider than `columns` (0: no bound) loses the ends of
+ * its longest texts, as far as TABLE_TEXT_MIN allows; numbers are never cut.
  */
-void table_write(const struct table *t, struct buf *out);
+#define TABLE_TEXT_MIN 8
+void table_write(const struct table *t, size_t columns, struct buf *out);
 
 void table_free(struct table *t);
 

@@ -191,7 +191,7 @@ static void many(const struct watch *w, size_t rows, size_t columns, bool color,
     table_init(&t, bar ? wide : narrow);
     for (size_t i = 0; i < shown; i++)
         add_row(order[i], bar, color, &t);
-    table_write(&t, out);
+    table_write(&t, columns, out);
     table_free(&t);
     if (shown < w->n)
         buf_addf(out, "... and %zu more\n", w->n - shown);

@@ -76,7 +76,7 @@ START_TEST(columns_are_chosen_and_aligned)
 
     ck_assert_int_eq(
         fields_choose(known, "id,name,priority,twice,at", &f, NULL), 0);
-    fields_table(&f, items, 2, false, &b);
+    fields_table(&f, items, 2, false, 0, &b);
     ck_assert_str_eq(b.data, "ID  NAME  PRIO  TWICE  AT\n"
                              " 7  good  -3    -6     1970-01-01T00:00:01Z\n"
                              "12  bad   4     8      -\n");

@@ -58,6 +58,7 @@ says stderr 'is not a duration' 'watch --interval soon'
 run "$skein" watch --interval 1ms
 expect 2 'watch --interval 1ms'
 says stderr 'not within 0.1' 'watch --interval 1ms'
+: >watched
 # Progress of a running job, as often as it was asked for; new jobs join, and
 # Ctrl-C says how to come back.
 (
