@@ -107,7 +107,7 @@ cmp -s kept.jsonl reference || fail 'a kept run differs'
 nothing_left 'errors'
 
 # ---- interrupted and resumed, with every signal
-lines 3000 >long.jsonl
+lines 12000 >long.jsonl
 run "$skein" run long.jsonl -m null -o long-reference.jsonl
 expect 0 'reference of the long run'
 slow='latency_us=20000'
