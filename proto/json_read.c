@@ -44,6 +44,7 @@ struct reader {
     size_t n_block; /* values of the last block */
     char *string;   /* where the next string goes */
     size_t depth;
+    size_t n_values;
     struct record_error *e;
 };
 
@@ -518,6 +519,10 @@ static int read_value(struct reader *r, struct json_value **out)
     skip_space(r);
     if (r->depth == DEPTH_MAX)
         return fail(r, r->at, "arrays and objects are nested too deeply");
+    if (r->n_values++ == JSON_VALUES_MAX)
+        return record_error_set(r->e, "too_large", "",
+                                "byte %zu: more than %u values in one line",
+                                r->at + 1, JSON_VALUES_MAX);
     r->depth++;
     ret = read_any(r, out);
     r->depth--;

@@ -38,11 +38,14 @@ struct json_value {
                             * for the members of the outermost object only */
 };
 
+/* 88 MiB of tree; a line of short token ids could have 8 million. */
+#define JSON_VALUES_MAX (1u << 20)
+
 struct json_tree;
 
 /* Read text[len]. Returns a tree for json_tree_free() that borrows the text, or
  * NULL with *e filled: not_utf8, invalid_json, duplicate_key, invalid_value (a
- * number out of range).
+ * number out of range), too_large (more than JSON_VALUES_MAX values).
  */
 struct json_tree *json_read(const char *text, size_t len,
                             struct record_error *e);

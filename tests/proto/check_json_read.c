@@ -601,6 +601,31 @@ START_TEST(sizes)
 }
 END_TEST
 
+/* As many values as there may be, and one more. */
+START_TEST(many_values)
+{
+    for (size_t n = JSON_VALUES_MAX - 1; n <= JSON_VALUES_MAX; n++) {
+        struct record_error e = {0};
+        struct buf text = BUF_INIT;
+        struct json_tree *t;
+
+        buf_adds(&text, "[0");
+        repeat(&text, ",0", n - 1);
+        buf_adds(&text, "]");
+        t = json_read(text.data, text.len, &e);
+        if (n < JSON_VALUES_MAX) { /* the array is one, too */
+            ck_assert_ptr_nonnull(t);
+            ck_assert_uint_eq(json_root(t)->n, n);
+        } else {
+            ck_assert_ptr_null(t);
+            ck_assert_str_eq(e.code, "too_large");
+        }
+        json_tree_free(t);
+        buf_free(&text);
+    }
+}
+END_TEST
+
 /* Two equal names among n, wherever they are. */
 START_TEST(names)
 {
@@ -624,5 +649,5 @@ int main(void)
 {
     return RUN_TESTS("json_read", values, members_in_order, refused, accepts,
                      refuses, refuses_beginnings, refuses_bytes, depth, sizes,
-                     names);
+                     many_values, names);
 }
