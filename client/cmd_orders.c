@@ -78,6 +78,9 @@ const struct command cmd_hold = {
     .run = run_hold,
 };
 
+static const struct option_row release_rows[] = {
+    ORDER_WAIT_ROW, ORDER_ROWS, {.name = NULL}};
+
 static int send_release(struct rpc *r, const Skein__JobInfo *job,
                         const void *options, struct wire_msg *reply,
                         struct err *err)
@@ -110,7 +113,7 @@ const struct command cmd_release = {
             .about = CMD_ABOUT_JOBS,
             .examples = "  skein release 12\n"
                         "  skein release all",
-            .rows = order_rows,
+            .rows = release_rows,
             .common = common_rows,
             .args_min = 1,
             .args_max = INT_MAX,
@@ -200,6 +203,7 @@ static const struct option_row retry_rows[] = {
      .type = OPTION_FLAG,
      .offset = offsetof(struct retry_options, failed),
      .help = "also the records that ended as an error"},
+    ORDER_WAIT_ROW,
     ORDER_ROWS,
     {.name = NULL},
 };
@@ -268,7 +272,7 @@ const struct command cmd_retry = {
                 "exactly one line for each line of the input. Lines refused "
                 "when the job was submitted are not tried "
                 "again.\n" CMD_ABOUT_JOBS,
-            .examples = "  skein retry --failed 12 && skein wait 12\n"
+            .examples = "  skein retry --failed 12 --wait\n"
                         "  skein retry all --filter state=cancelled",
             .rows = retry_rows,
             .common = common_rows,

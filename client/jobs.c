@@ -103,13 +103,27 @@ void jobs_sum(const struct select_jobs *jobs, char name[JOBS_NAME_MAX],
     }
 }
 
+/* For a worker with its model and room, or to be released. */
+static bool waits(const Skein__JobInfo *job)
+{
+    return job->state == SKEIN__JOB_STATE__JOB_QUEUED
+           || job->state == SKEIN__JOB_STATE__JOB_HELD;
+}
+
 static void show_all(struct progress_screen *screen,
                      const struct select_jobs *jobs)
 {
-    char name[JOBS_NAME_MAX];
+    char name[JOBS_NAME_MAX], note[64];
     Skein__JobSpec spec;
     Skein__JobInfo sum;
 
+    if (jobs->n == 1 && waits(jobs->job[0]) && screen->terminal) {
+        snprintf(note, sizeof note, "job %llu is %s ...",
+                 (unsigned long long)jobs->job[0]->job,
+                 job_state_name(jobs->job[0]->state));
+        progress_note(screen, note);
+        return;
+    }
     if (jobs->n == 1) {
         progress_show(screen, jobs->job[0], clock_now_ms());
         return;

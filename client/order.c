@@ -1,7 +1,9 @@
 #include "client/order.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "client/interrupt.h"
 #include "client/job_fields.h"
 #include "client/json_out.h"
 
@@ -89,6 +91,24 @@ static int give(const struct order *order, const struct order_options *o,
     return status;
 }
 
+/* The selection is all that was ordered: give() had no error. */
+static int wait_for(const struct order_options *o, struct cmd_jobs *jobs,
+                    struct err *err)
+{
+    struct select_jobs ended = {.n = 0};
+    uint64_t *id = xcalloc(jobs->found.n, sizeof *id);
+    int status = -1;
+
+    for (size_t i = 0; i < jobs->found.n; i++)
+        id[i] = jobs->found.job[i]->job;
+    if (interrupt_catch(err) == 0)
+        status = cmd_wait_for(jobs->rpc, &o->jobs.common, id, jobs->found.n,
+                              &ended, err);
+    select_jobs_free(&ended);
+    free(id);
+    return status;
+}
+
 int order_run(const struct order *order, const void *options, char *const *arg,
               int n_arg, struct err *err)
 {
@@ -105,6 +125,8 @@ int order_run(const struct order *order, const void *options, char *const *arg,
         status = show_only(o, &jobs, err);
     else
         status = give(order, o, &jobs, err);
+    if (status == 0 && o->wait && !o->dry_run)
+        status = wait_for(o, &jobs, err);
 out:
     cmd_jobs_close(&jobs);
     return status;

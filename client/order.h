@@ -28,6 +28,7 @@ struct order {
 struct order_options {
     struct job_options jobs;
     bool dry_run;
+    bool wait; /* only where ORDER_WAIT_ROW is */
 };
 
 #define ORDER_ROWS                                                   \
@@ -36,6 +37,14 @@ struct order_options {
         .name = "dry-run", .type = OPTION_FLAG,                      \
         .offset = offsetof(struct order_options, dry_run),           \
         .help = "show the jobs this would be about, and do nothing", \
+    }
+
+/* For orders after which jobs run. */
+#define ORDER_WAIT_ROW                                                \
+    {                                                                 \
+        .name = "wait", .letter = 'w', .type = OPTION_FLAG,           \
+        .offset = offsetof(struct order_options, wait),               \
+        .help = "then wait as skein wait does, with its exit status", \
     }
 
 /* Give the order to each job; all of them are tried. The exit status, or -1

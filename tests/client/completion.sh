@@ -55,6 +55,19 @@ for i in "${!typed[@]}"; do
     judge bash "${typed[i]}" "${offered[i]}" "$(bash_offers "${typed[i]}")"
 done
 
+# --option=value arrives in parts; a list of jobs is completed at its end.
+bash_words() { # bash_words WORD...: what is offered for the last
+    bash --norc -c 'source script.bash
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _skein 2>/dev/null
+        printf "%s\n" "${COMPREPLY[@]}"' bash "$@"
+}
+judge bash '--bos=' never "$(bash_words skein submit x --bos =)"
+judge bash '--bos=al' always "$(bash_words skein submit x --bos = al)"
+judge bash '3,la' 3,last "$(bash_words skein show 3,la)"
+judge bash '-s' 1 "$(SKEIN_SERVER=ipc:///nowhere bash_words skein show \
+    -s "$SKEIN_SERVER" '')"
+
 if command -v fish >/dev/null; then
     for i in "${!typed[@]}"; do
         # shellcheck disable=SC2016 # $argv is fish's

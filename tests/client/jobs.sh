@@ -207,6 +207,19 @@ run "$skein" show x,y --json
 same 'dry runs did nothing' "$(jq -c '[.[] | .status, .priority]' stdout)" \
     '["queued",0,"held",0]'
 
+# ---- release and retry may wait for what they have set going: here, for a
+# model that nobody has, until they are interrupted
+run "$skein" cancel x -q
+for order in 'release y --wait' 'retry x --wait'; do
+    # shellcheck disable=SC2086
+    run timeout --preserve-status -s INT 2 "$skein" $order
+    expect 130 "$order"
+    says stderr 'interrupted; the job goes on. Come back with: skein wait [0-9]+$' \
+        "$order"
+done
+run "$skein" show x,y --json
+same 'they are live again' "$(jq -c '[.[].status]' stdout)" '["queued","queued"]'
+
 # ---- what a job is told with
 echo '{"context":"a","target":" b","colour":1}' >odd.jsonl
 run "$skein" submit odd.jsonl -m null --created 1700000000 --seed 7 --bos if-empty

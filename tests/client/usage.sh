@@ -157,6 +157,37 @@ for command in "${commands[@]}"; do
     # shellcheck disable=SC2086
     run "$skein" $command --color alwys
     says stderr 'did you mean always\?' "$command --color alwys"
+    # Each option without its value, each flag with one.
+    # shellcheck disable=SC2086
+    "$skein" $command --help |
+        sed -nE 's/^ +(-., )?--([a-z-]+)( [A-Z=]+)?(  .*)?$/\2 \3/p' >"$dir/options"
+    while read -r option value; do
+        if [ -n "$value" ]; then
+            # shellcheck disable=SC2086
+            run "$skein" $command --$option
+            says stderr "option --$option needs a value: $value" "$command --$option"
+        elif [ "$option" != help ]; then
+            # shellcheck disable=SC2086
+            run "$skein" $command --$option=x
+            says stderr "option --$option takes no value" "$command --$option=x"
+        else
+            continue
+        fi
+        expect 2 "$command --$option"
+        says stderr "^  skein $command --help " "$command --$option: the way out"
+    done <"$dir/options"
+done
+# Arguments: too few, too many.
+for command in show wait results errors cancel hold release rm validate completion; do
+    run "$skein" $command
+    expect 2 "$command alone"
+    says stderr "an argument is missing; usage: skein $command " "$command alone"
+done
+for command in 'submit a' 'run a' 'completion bash' version 'worker ls' \
+    'server status' 'config check'; do
+    # shellcheck disable=SC2086
+    run "$skein" $command word -m x -o y
+    expect 2 "$command word"
 done
 run "$skein" submit in.jsonl -m x --seed -1
 expect 2 'negative seed'
