@@ -8,6 +8,7 @@
  * block's copies land in both.
  */
 #include "cuda/group_finish.cuh"
+#include "cuda/launch.cuh"
 
 #define BOX_BYTES (GROUP_BOX * GROUP_BOX * 2)
 #define SHARED_BYTES (226 * 1024)
@@ -222,7 +223,9 @@ static __global__ void __cluster_dims__(2, 1, 1)
         }
         barrier_init_done();
     }
+    launch_release();
     cluster_sync();
+    launch_wait();
     if (threadIdx.x < 128) {
         if (CONSUMERS > 1)
             registers_give<40>();
@@ -260,9 +263,9 @@ static cudaError_t launch(const struct group *g, int rows, int multiprocessors,
         pairs += (rows + S::pair_rows - 1) / S::pair_rows
                  * ((g->item[i].n + S::pair_width - 1) / S::pair_width);
     pairs = pairs < most ? pairs : most;
-    products<T, CONSUMERS, WIDTH, ALONG_ROWS>
-        <<<2 * pairs, S::threads, S::shared, s>>>(*g, rows);
-    return cudaGetLastError();
+    return launch_next(products<T, CONSUMERS, WIDTH, ALONG_ROWS>,
+                       dim3((unsigned)(2 * pairs)), S::threads, S::shared, s,
+                       *g, rows);
 }
 
 #define TILES(X)                   \

@@ -1,6 +1,7 @@
 /* Elementwise functions on their way into a product: one block per row. */
 #include "cuda/approx.cuh"
 #include "cuda/group.h"
+#include "cuda/launch.cuh"
 #include "cuda/narrow.cuh"
 
 #define THREADS 128
@@ -138,6 +139,8 @@ static __global__ void refit_spilled(int c, const uint32_t *over,
     const size_t from = (size_t)row * c;
     float down, up;
 
+    launch_release();
+    launch_wait();
     narrow_factors(over[row], &down, &up);
     if (threadIdx.x == 0)
         y_up[row] = up;
@@ -155,8 +158,8 @@ extern "C" cudaError_t kernel_refit_spilled(int rows, int c,
                                             const float *spill, void *y,
                                             float *y_up, cudaStream_t s)
 {
-    refit_spilled<<<rows, THREADS, 0, s>>>(c, over, spill, (__half *)y, y_up);
-    return cudaGetLastError();
+    return launch_next(refit_spilled, dim3((unsigned)rows), THREADS, 0, s, c,
+                       over, spill, (__half *)y, y_up);
 }
 
 /* ---- weights ---- */

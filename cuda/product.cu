@@ -3,6 +3,7 @@
  * library plan qualifies.
  */
 #include "cuda/group.h"
+#include "cuda/launch.cuh"
 #include "cuda/narrow.cuh"
 
 #define TILE 64
@@ -185,6 +186,8 @@ static __device__ void refit_row(const struct group_item &p, int row)
 static __global__ void __launch_bounds__(REFIT_THREADS)
     refit_relu2(const __grid_constant__ struct group_item p, int rows)
 {
+    launch_release();
+    launch_wait();
     for (int first = blockIdx.x * REFIT_THREADS; first < rows;
          first += gridDim.x * REFIT_THREADS) {
         const int row = first + threadIdx.x;
@@ -206,8 +209,8 @@ extern "C" cudaError_t kernel_refit_relu2(const struct group_item *p, int rows,
     int blocks = (rows + REFIT_THREADS - 1) / REFIT_THREADS;
 
     blocks = blocks < REFIT_BLOCKS ? blocks : REFIT_BLOCKS;
-    refit_relu2<<<blocks, REFIT_THREADS, 0, s>>>(*p, rows);
-    return cudaGetLastError();
+    return launch_next(refit_relu2, dim3((unsigned)blocks), REFIT_THREADS, 0, s,
+                       *p, rows);
 }
 
 /* ---- what plans are admitted by ---- */

@@ -5,6 +5,7 @@
  * n = 6, 16-bit results: 8 C + 4 C in, 4 C + 12 C out; with 8 rows a block 1 C
  * more in.
  */
+#include "cuda/launch.cuh"
 #include "cuda/narrow.cuh"
 #include "cuda/norm.cuh"
 
@@ -176,8 +177,11 @@ static __global__ void __launch_bounds__(THREADS)
     __shared__ struct moments m[WARPS + 1];
     const int first = blockIdx.x * each;
     const int rows = a.rows - first < each ? a.rows - first : each;
-    const int from = a.begins[first] >= 0 ? 1 : 0;
+    int from;
 
+    launch_release();
+    launch_wait();
+    from = a.begins[first] >= 0 ? 1 : 0;
     for (int i = from; i <= rows; i++)
         load_row(a, first + i - 1, shared + i * a.c, i > 0);
     for (int i = threadIdx.x; i < rows; i += THREADS) {
@@ -220,10 +224,9 @@ static cudaError_t launch(const struct shift *a, cudaStream_t s)
         if (rc != cudaSuccess)
             return rc;
     }
-    shift_rows<T, N, SCALED>
-        <<<(unsigned)((a->rows + each - 1) / each), THREADS, shared, s>>>(*a,
-                                                                          each);
-    return cudaGetLastError();
+    return launch_next(shift_rows<T, N, SCALED>,
+                       dim3((unsigned)((a->rows + each - 1) / each)), THREADS,
+                       shared, s, *a, each);
 }
 
 template <typename T, bool SCALED>

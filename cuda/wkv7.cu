@@ -16,6 +16,7 @@
  * of a multiprocessor) and 2 KB read, 128 B to 256 B written; per piece and
  * head 32 KB of state.
  */
+#include "cuda/launch.cuh"
 #include "cuda/narrow.cuh"
 
 /* A token's vectors in shared memory: as loaded, and what they become. */
@@ -460,9 +461,12 @@ static __global__ void __launch_bounds__(PLAIN_THREADS(N, ROWS), BLOCKS)
 
     if (p.n == 0)
         return;
-    begin_load<N, CHUNK>(a, chunk_at<CHUNK>(p, 0, head), s, thread, threads);
+    /* Lists and state are older than the kernel before this one. */
+    launch_release();
     if (i < N)
         load_state<N, ROWS>(state, i, &column);
+    launch_wait();
+    begin_load<N, CHUNK>(a, chunk_at<CHUNK>(p, 0, head), s, thread, threads);
 #pragma unroll 1
     for (int first = 0, turn = 0; first < p.n; first += CHUNK, turn ^= 1) {
         const struct chunk c = chunk_at<CHUNK>(p, first, head);
@@ -524,6 +528,10 @@ static __global__ void __launch_bounds__(N + HELPERS)
 
     if (p.n == 0)
         return;
+    /* Its few blocks are long at work: a successor that waits beside them is in
+     * their way, so it is not let in early.
+     */
+    launch_wait();
     if (i < N)
         load_state<N, 1>(state, i, &column);
     else
@@ -565,10 +573,9 @@ static cudaError_t plain(const struct wkv7 *a, cudaStream_t s)
 {
     const dim3 grid((unsigned)a->h, (unsigned)a->pieces);
 
-    wkv<T, N, ROWS, CHUNK, BLOCKS>
-        <<<grid, PLAIN_THREADS(N, ROWS), 2 * sizeof(struct staged<N, CHUNK>),
-           s>>>(*a);
-    return cudaGetLastError();
+    return launch_next(wkv<T, N, ROWS, CHUNK, BLOCKS>, grid,
+                       PLAIN_THREADS(N, ROWS),
+                       2 * sizeof(struct staged<N, CHUNK>), s, *a);
 }
 
 /* Heads of 64. More blocks beside each other have fewer registers to load ahead
@@ -584,8 +591,7 @@ static cudaError_t launch_64(const struct wkv7 *a, cudaStream_t s)
         return plain<T, 64, 2, 4, 12>(a, s);
     if (blocks > a->split_max)
         return plain<T, 64, 2, 4, 8>(a, s);
-    wkv_split<T, 64><<<grid, 64 + HELPERS, 0, s>>>(*a);
-    return cudaGetLastError();
+    return launch_next(wkv_split<T, 64>, grid, 64 + HELPERS, 0, s, *a);
 }
 
 template <typename T>
