@@ -218,7 +218,7 @@ const struct command cmd_config_show = {
     .run = run_show,
 };
 
-/* ---- config check ----------------------------------------------------------- */
+/* ---- config check ------------------------------------------------------- */
 
 /* Would every command take what is set? */
 static int check_values(const struct settings *s, struct err *err)

@@ -82,7 +82,7 @@ const struct command cmd_ls = {
     .run = run_ls,
 };
 
-/* ---- show ---------------------------------------------------------------- */
+/* ---- show --------------------------------------------------------------- */
 
 static void show_time(const char *what, int64_t unix_ms)
 {

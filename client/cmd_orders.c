@@ -26,7 +26,7 @@ static bool is_live(const Skein__JobInfo *job)
     return !jobs_over(job);
 }
 
-/* ---- hold and release ---------------------------------------------------- */
+/* ---- hold and release --------------------------------------------------- */
 
 static bool can_hold(const Skein__JobInfo *job)
 {
@@ -123,7 +123,7 @@ const struct command cmd_release = {
     .run = run_release,
 };
 
-/* ---- set ----------------------------------------------------------------- */
+/* ---- set ---------------------------------------------------------------- */
 
 struct set_options {
     struct order_options order;
@@ -191,7 +191,7 @@ const struct command cmd_set = {
     .run = run_set,
 };
 
-/* ---- retry --------------------------------------------------------------- */
+/* ---- retry -------------------------------------------------------------- */
 
 struct retry_options {
     struct order_options order;
@@ -284,7 +284,7 @@ const struct command cmd_retry = {
     .run = run_retry,
 };
 
-/* ---- rm ------------------------------------------------------------------ */
+/* ---- rm ----------------------------------------------------------------- */
 
 static int send_remove(struct rpc *r, const Skein__JobInfo *job,
                        const void *options, struct wire_msg *reply,

@@ -220,7 +220,7 @@ const struct command cmd_worker_ls = {
     .run = run_worker_ls,
 };
 
-/* ---- server status ---------------------------------------------------------- */
+/* ---- server status ------------------------------------------------------ */
 
 static void print_server(const Skein__ServerInfo *s, const char *endpoint)
 {
@@ -282,7 +282,7 @@ const struct command cmd_server_status = {
     .run = run_server_status,
 };
 
-/* ---- version ------------------------------------------------------------------ */
+/* ---- version ------------------------------------------------------------ */
 
 static int run_version(const void *options, char *const *arg, int n_arg,
                        struct err *err)

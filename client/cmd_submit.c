@@ -200,7 +200,7 @@ static int print_submitted(const struct submit_result *s, bool json,
     return json_print(o, err);
 }
 
-/* ---- --dry-run ----------------------------------------------------------- */
+/* ---- --dry-run ---------------------------------------------------------- */
 
 /* Workers that announce the model, whatever its fingerprint. */
 static int count_workers(struct rpc *r, const char *model, unsigned *out,
@@ -283,7 +283,7 @@ static int dry_run(const struct submit_options *o, struct input *in,
     return status;
 }
 
-/* ---- the command --------------------------------------------------------- */
+/* ---- the command -------------------------------------------------------- */
 
 static int send_job(struct rpc *r, const struct submit_options *o,
                     struct input *in, char *name, struct submit_result *out,

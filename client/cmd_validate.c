@@ -76,7 +76,7 @@ fail:
     return err_wrap(err, "tokenizer");
 }
 
-/* ---- for people ---------------------------------------------------------- */
+/* ---- for people --------------------------------------------------------- */
 
 static void print_findings(const char *name, const struct lint *l)
 {
@@ -110,7 +110,7 @@ static void say_counts(const char *name, const struct lint *l, bool tokens)
     fputc('\n', stderr);
 }
 
-/* ---- for programs -------------------------------------------------------- */
+/* ---- for programs ------------------------------------------------------- */
 
 static void set_count(json_t *o, const char *key, uint64_t n)
 {
@@ -159,7 +159,7 @@ static json_t *json_lint(const char *name, const struct lint *l, bool tokens)
     return o;
 }
 
-/* ---- the command --------------------------------------------------------- */
+/* ---- the command -------------------------------------------------------- */
 
 /* One file: its counts go out, *bad is raised; or -1. */
 static int validate_file(const struct validate_options *o, const char *path,

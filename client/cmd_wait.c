@@ -111,7 +111,7 @@ const struct command cmd_wait = {
     .run = run_wait,
 };
 
-/* ---- cancel ---------------------------------------------------------------- */
+/* ---- cancel ------------------------------------------------------------- */
 
 struct cancel_options {
     struct order_options order;

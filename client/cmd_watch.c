@@ -100,7 +100,7 @@ static int look(struct session *s, struct err *err)
     return 0;
 }
 
-/* ---- showing ------------------------------------------------------------------ */
+/* ---- showing ------------------------------------------------------------ */
 
 /* Over what was drawn last, in one write. */
 static void draw_page(struct session *s)
@@ -163,7 +163,7 @@ static int show(struct session *s, struct err *err)
                : 0;
 }
 
-/* ---- the loop ----------------------------------------------------------------- */
+/* ---- the loop ----------------------------------------------------------- */
 
 static bool all_over(const struct select_jobs *jobs)
 {

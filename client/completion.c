@@ -6,7 +6,7 @@
 
 const char *const completion_shells[] = {"bash", "zsh", "fish", NULL};
 
-/* ---- what the three have in common ------------------------------------------ */
+/* ---- what the three have in common -------------------------------------- */
 
 /* Names of a command: [0] is the command itself, then its aliases. */
 static const char *name_of(const struct command *c, int i)
@@ -69,7 +69,7 @@ static void add_words(const char *const *word, struct buf *out)
         buf_addf(out, "%s%s", i > 0 ? " " : "", word[i]);
 }
 
-/* ---- bash --------------------------------------------------------------------- */
+/* ---- bash --------------------------------------------------------------- */
 
 static void bash_offer(enum option_offer offer, const char *const *choice,
                        struct buf *out)
@@ -179,7 +179,7 @@ static void bash_script(const struct command *const *list, struct buf *out)
     buf_adds(out, completion_bash);
 }
 
-/* ---- zsh ---------------------------------------------------------------------- */
+/* ---- zsh ---------------------------------------------------------------- */
 
 #define ZSH_ESCAPE "[]:\\"
 
@@ -284,7 +284,7 @@ static void zsh_script(const struct command *const *list, struct buf *out)
     buf_adds(out, completion_zsh);
 }
 
-/* ---- fish --------------------------------------------------------------------- */
+/* ---- fish --------------------------------------------------------------- */
 
 /* The condition "the command line is one of this command". */
 static void fish_condition(const struct command *c, struct buf *out)

@@ -72,7 +72,7 @@ void field_text(const struct field *f, const void *item, struct buf *out)
     }
 }
 
-/* ---- columns ----------------------------------------------------------------- */
+/* ---- columns ------------------------------------------------------------ */
 
 int fields_choose(const struct field *known, const char *list,
                   struct fields *out, struct err *err)
@@ -139,7 +139,7 @@ void fields_table(const struct fields *f, const void *const *item, size_t n,
     table_free(&t);
 }
 
-/* ---- filters ------------------------------------------------------------------ */
+/* ---- filters ------------------------------------------------------------ */
 
 static int check_value(const struct field *field, const char *pattern,
                        struct err *err)

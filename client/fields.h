@@ -47,7 +47,7 @@ struct field {
 /* Append the text of one field. */
 void field_text(const struct field *f, const void *item, struct buf *out);
 
-/* ---- columns ----------------------------------------------------------------- */
+/* ---- columns ------------------------------------------------------------ */
 
 struct fields {
     const struct field *column[FIELDS_MAX];
@@ -68,7 +68,7 @@ void fields_table(const struct fields *f, const void *const *item, size_t n,
 void fields_tabs(const struct fields *f, const void *const *item, size_t n,
                  struct buf *out);
 
-/* ---- filters ------------------------------------------------------------------ */
+/* ---- filters ------------------------------------------------------------ */
 
 struct fields_rule {
     const struct field *field;

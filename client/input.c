@@ -191,7 +191,7 @@ int64_t input_read_at(struct input *in, uint64_t offset, void *out, size_t len,
                               : read_packed(in, offset, out, len, err);
 }
 
-/* ---- line by line -------------------------------------------------------- */
+/* ---- line by line ------------------------------------------------------- */
 
 void lines_open(struct lines *l, struct input *in, size_t bytes_max)
 {

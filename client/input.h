@@ -39,7 +39,7 @@ void input_close(struct input *in); /* INPUT_INIT or a closed one is allowed */
 int64_t input_read_at(struct input *in, uint64_t offset, void *out, size_t len,
                       struct err *err);
 
-/* ---- line by line -------------------------------------------------------- */
+/* ---- line by line ------------------------------------------------------- */
 
 struct lines {
     struct input *in;

@@ -47,7 +47,7 @@ static bool is_blank(const char *s, size_t len)
     return true;
 }
 
-/* ---- findings ------------------------------------------------------------ */
+/* ---- findings ----------------------------------------------------------- */
 
 static char *id_text(const struct record *r)
 {
@@ -103,7 +103,7 @@ static void sort_findings(struct linter *t)
         free(l->finding[--l->n].id);
 }
 
-/* ---- a line -------------------------------------------------------------- */
+/* ---- a line ------------------------------------------------------------- */
 
 static int add_tokens(struct linter *t, const char *name,
                       const struct record_text *text, struct record_error *why)
@@ -220,7 +220,7 @@ static int lint_line(struct linter *t, uint64_t line, const char *text,
     return ret;
 }
 
-/* ---- the file ------------------------------------------------------------ */
+/* ---- the file ----------------------------------------------------------- */
 
 static int lint_lines(struct linter *t, struct input *in, struct err *err)
 {

@@ -76,7 +76,7 @@ void progress_update(struct progress_meter *m, const Skein__JobInfo *job,
                                 / (double)(now.cost - oldest(m)->cost));
 }
 
-/* ---- pure formatting ------------------------------------------------------ */
+/* ---- pure formatting ---------------------------------------------------- */
 
 void progress_count(double x, char out[16])
 {
@@ -232,7 +232,7 @@ int64_t progress_plain_pause_ms(int64_t elapsed_ms)
     return elapsed_ms < 60000 ? 5000 : 30000;
 }
 
-/* ---- standard error ------------------------------------------------------- */
+/* ---- standard error ----------------------------------------------------- */
 
 static bool is_set(const char *variable)
 {

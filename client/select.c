@@ -10,7 +10,7 @@
 #include "common/buf.h"
 #include "common/conf.h"
 
-/* ---- words ------------------------------------------------------------------- */
+/* ---- words -------------------------------------------------------------- */
 
 static bool all_digits(const char *text, size_t len)
 {
@@ -131,7 +131,7 @@ void select_free(struct select *s)
     fields_filter_free(&s->filter);
 }
 
-/* ---- jobs -------------------------------------------------------------------- */
+/* ---- jobs --------------------------------------------------------------- */
 
 bool select_term_match(const struct select_term *t, const Skein__JobInfo *job)
 {

@@ -12,7 +12,7 @@
 #define BAR_CELLS 20
 #define BAR_FROM_COLUMNS 100 /* of a terminal: narrower tables have no bar */
 
-/* ---- rows -------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------- */
 
 /* How long it has run, or ran. */
 static int64_t elapsed_ms(const Skein__JobInfo *job, int64_t unix_ms)
@@ -54,7 +54,7 @@ void watch_free(struct watch *w)
     *w = (struct watch){.n = 0};
 }
 
-/* ---- page -------------------------------------------------------------------- */
+/* ---- page --------------------------------------------------------------- */
 
 /* Running jobs first, then those that may run, then the others; each by id. */
 static int rank_of(const Skein__JobInfo *job)
@@ -288,7 +288,7 @@ void watch_page(const struct watch *w, const Skein__ServerInfo *server,
     buf_free(&page);
 }
 
-/* ---- lines ------------------------------------------------------------------- */
+/* ---- lines -------------------------------------------------------------- */
 
 void watch_lines(struct watch *w, bool progress, struct buf *out)
 {

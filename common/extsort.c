@@ -99,7 +99,7 @@ uint64_t extsort_count(const struct extsort *s)
     return s->n_items;
 }
 
-/* ---- runs ---------------------------------------------------------------- */
+/* ---- runs --------------------------------------------------------------- */
 
 static int write_block(struct extsort *s, struct run_writer *w,
                        const struct extsort_item *item, size_t n,
@@ -144,7 +144,7 @@ static int read_block(struct extsort *s, struct cursor *c, struct err *err)
     return 0;
 }
 
-/* ---- merging ------------------------------------------------------------- */
+/* ---- merging ------------------------------------------------------------ */
 
 static const struct extsort_item *front(const struct cursor *c)
 {
@@ -233,7 +233,7 @@ static int merge_next(struct extsort *s, struct merge *m,
     return 1;
 }
 
-/* ---- levels -------------------------------------------------------------- */
+/* ---- levels ------------------------------------------------------------- */
 
 static void level_add(struct extsort *s, int level, const struct run *r)
 {

@@ -381,7 +381,7 @@ int options_parse(const struct option_spec *spec, int argc, char **argv,
     return check_args(spec, argc - optind, argv + optind, err);
 }
 
-/* ---- help ---------------------------------------------------------------- */
+/* ---- help --------------------------------------------------------------- */
 
 /* Where the last word that fits into `room` ends; a longer word sticks out. */
 static size_t fitting(const char *text, size_t len, size_t room)

@@ -51,7 +51,7 @@ static int damaged(const struct source *s, const char *why, struct err *err)
                    s->name, s->format->name, s->offset, s->newlines + 1, why);
 }
 
-/* ---- gzip ---------------------------------------------------------------- */
+/* ---- gzip --------------------------------------------------------------- */
 
 static bool is_gzip(const uint8_t *magic, size_t n)
 {
@@ -94,7 +94,7 @@ static int64_t gzip_step(struct source *s, uint8_t *out, size_t len,
     return room - s->gzip.avail_out;
 }
 
-/* ---- zstd ---------------------------------------------------------------- */
+/* ---- zstd --------------------------------------------------------------- */
 
 static bool is_zstd(const uint8_t *magic, size_t n)
 {
@@ -141,7 +141,7 @@ static int64_t zstd_step(struct source *s, uint8_t *out, size_t len,
     return (int64_t)to.pos;
 }
 
-/* ---- both ---------------------------------------------------------------- */
+/* ---- both --------------------------------------------------------------- */
 
 static const struct format formats[] = {
     {"gzip", ".gz", is_gzip, gzip_start, gzip_step},

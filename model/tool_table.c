@@ -9,7 +9,7 @@ static const struct option_row common[] = {
     {.name = NULL},
 };
 
-/* ---- inspect ------------------------------------------------------------- */
+/* ---- inspect ------------------------------------------------------------ */
 
 static const struct option_row inspect_rows[] = {
     {.name = "tensors",
@@ -49,7 +49,7 @@ const struct option_spec tool_inspect_spec = {
     .offer = OFFER_FILES,
 };
 
-/* ---- tokenize, detokenize ------------------------------------------------ */
+/* ---- tokenize, detokenize ----------------------------------------------- */
 
 static const struct option_row tokenize_rows[] = {
     {.name = "tokenizer",
@@ -97,7 +97,7 @@ const struct option_spec tool_detokenize_spec = {
     .offer = OFFER_FILES,
 };
 
-/* ---- logits -------------------------------------------------------------- */
+/* ---- logits ------------------------------------------------------------- */
 
 static const char *const compute_choices[] = {"fp16", "bf16", "fp32", NULL};
 
@@ -151,7 +151,7 @@ const struct option_spec tool_logits_spec = {
     .offer = OFFER_FILES,
 };
 
-/* ---- convert ------------------------------------------------------------- */
+/* ---- convert ------------------------------------------------------------ */
 
 static const char *const format_choices[] = {"fla", "blink", NULL};
 static const char *const dtype_choices[] = {"bf16", "fp16", "fp32", NULL};
@@ -201,7 +201,7 @@ const struct option_spec tool_convert_spec = {
     .offer = OFFER_FILES,
 };
 
-/* ---- verify -------------------------------------------------------------- */
+/* ---- verify ------------------------------------------------------------- */
 
 static const struct option_row verify_rows[] = {
     {.name = "json",
