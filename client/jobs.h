@@ -30,8 +30,8 @@ bool jobs_over(const Skein__JobInfo *job);
  */
 int jobs_exit_status(const Skein__JobInfo *job);
 
-/* The worst of two exit statuses: 3 (failed) before 4 (cancelled) before 1 (some
- * lines failed).
+/* The worst of two exit statuses: 3 (failed) before 4 (cancelled) before 1
+ * (some lines failed).
  */
 int jobs_worse_status(int a, int b);
 

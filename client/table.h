@@ -41,8 +41,8 @@ void table_add(struct table *t, const char *text);
 void table_paint(struct table *t, const char *sgr);
 
 /* Append all of it, titles first, two spaces between columns. The last row
- * must be complete. What is wider than `columns` (0: no bound) loses the ends of
- * its longest texts, as far as TABLE_TEXT_MIN allows; numbers are never cut.
+ * must be complete. What is wider than `columns` (0: no bound) loses the ends
+ * of its longest texts, as far as TABLE_TEXT_MIN allows; numbers are never cut.
  */
 #define TABLE_TEXT_MIN 8
 void table_write(const struct table *t, size_t columns, struct buf *out);

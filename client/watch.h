@@ -1,4 +1,4 @@
-/* client/watch.h - jobs as a page of a terminal, or as lines where there is none
+/* client/watch.h - jobs as a page of a terminal, or as lines elsewhere
  *
  * Keeps a meter for each job, so that rates and ETAs are those of the watching;
  * the rest is formatting. Pure: time and the terminal's size are arguments.

@@ -78,7 +78,7 @@ static bool is_common(const char *name)
     return false;
 }
 
-/* The keys of skein.yaml: one option may mean something else to each command. */
+/* The keys of skein.yaml: one option may mean something to each command. */
 static void add_settings(struct buf *out)
 {
     struct settings s;
