@@ -352,7 +352,8 @@ static void measure_model(struct lab *l, struct gemm *g, int rows)
     add(&sum, measure(l, g, "output", rows, c, c), s->L);
     add(&sum, measure_group(l, "ffn up", &up, 1, rows), s->L);
     add(&sum, measure(l, g, "ffn down", rows, c, s->F), s->L);
-    add(&sum, measure(l, g, "head", rows, HEAD_COLS, c), s->V / HEAD_COLS);
+    add(&sum, measure(l, g, "head", rows, head_cols(s->V, rows), c),
+        s->V / head_cols(s->V, rows));
     snprintf(shape, sizeof shape, "%d rows", rows);
     lab_report(l, "all products", shape, sum.ours, sum.library,
                100 * (sum.ours / sum.library - 1), "% over bare products");

@@ -1,7 +1,8 @@
 /* The backend of NVIDIA GPUs: slots, steps and what is allocated for them. The
  * layers: cuda/layers.h; the head: cuda/head.h.
  *
- * submit() does all the work and wait() has nothing to wait for, as on the CPU.
+ * submit() enqueues a step on the stream and returns; wait() waits for its event
+ * and writes its outputs. Sampled tokens stay on the device for the next step.
  *
  * Options: device=K; compute=fp16|bf16|fp32, the type of the products' inputs.
  * With fp32 every result has the bits of the CPU backend. split=N: up to how
@@ -29,6 +30,14 @@
 #define PIECES_MAX 65535 /* blocks of a grid's second dimension */
 #define GRAPH_ROWS 1024  /* larger steps outlast their launches */
 
+/* A submitted step until it is waited for. */
+struct flight {
+    int64_t ticket; /* 0: free */
+    struct step step;
+    cudaEvent_t done;
+    int32_t *host; /* its lists, packed, in pinned memory: struct lists */
+};
+
 struct cuda_backend {
     struct backend base;
     int device, split_max;
@@ -46,11 +55,10 @@ struct cuda_backend {
      */
     float *state;
     size_t state_floats;
-    int32_t *last;        /* [S] sampled tokens, in host memory */
-    int32_t *device_last; /* [S] the same in device memory */
 
-    /* The step's lists, packed: struct lists */
-    int32_t *host, *list;
+    struct flight flight[HEAD_FLIGHTS];
+    int32_t *list; /* those of the step in hand */
+    int32_t *last; /* [S] sampled tokens */
     void *scratch;
 };
 
@@ -90,9 +98,9 @@ static size_t list_words(int rows, int pieces)
  * state is zero and stays it.
  */
 static void fill_lists(const struct cuda_backend *b, const struct step *step,
-                       int rows, int pieces)
+                       int rows, int pieces, int32_t *host)
 {
-    const struct lists to = lists_in(b->host, rows);
+    const struct lists to = lists_in(host, rows);
     int32_t row = 0;
 
     for (int32_t i = 0; i < step->n_piece; i++) {
@@ -130,7 +138,7 @@ static int launch_layers(void *arg, struct err *err)
  * one of the sizes that are recorded.
  */
 static int run_layers(struct cuda_backend *b, const struct step *step, int rows,
-                      struct err *err)
+                      int32_t *host, struct err *err)
 {
     const bool graph = b->graph && rows <= GRAPH_ROWS;
     const int padded = graph ? gemm_capacity(rows) : rows;
@@ -142,7 +150,7 @@ static int run_layers(struct cuda_backend *b, const struct step *step, int rows,
                         .pieces = pieces,
                         .long_pieces = rows > step->n_piece,
                         .token = list.token,
-                        .last = b->device_last,
+                        .last = b->last,
                         .begins = list.begins,
                         .ends = list.ends,
                         .piece = list.piece,
@@ -150,8 +158,8 @@ static int run_layers(struct cuda_backend *b, const struct step *step, int rows,
                         .floats = b->state_floats}};
     const struct graph_key key = {padded, pieces, l.step.long_pieces};
 
-    fill_lists(b, step, padded, pieces);
-    if (CU(cudaMemcpyAsync(b->list, b->host,
+    fill_lists(b, step, padded, pieces, host);
+    if (CU(cudaMemcpyAsync(b->list, host,
                            list_words(padded, pieces) * sizeof(int32_t),
                            cudaMemcpyHostToDevice, b->stream),
            err)
@@ -162,34 +170,47 @@ static int run_layers(struct cuda_backend *b, const struct step *step, int rows,
     return graphs_run(b->graphs, &key, launch_layers, &l, err);
 }
 
+static struct flight *find_flight(struct cuda_backend *b, int64_t ticket)
+{
+    struct flight *f = b->flight;
+
+    while (f->ticket != ticket)
+        f++;
+    return f;
+}
+
 static int64_t cuda_submit(struct backend *base, const struct step *step,
                            struct err *err)
 {
     struct cuda_backend *b = cuda_of(base);
+    struct flight *f = find_flight(b, 0);
     int rows = 0;
 
     for (int32_t i = 0; i < step->n_piece; i++)
         rows += step->piece[i].n;
     if (CU(cudaSetDevice(b->device), err) < 0
-        || run_layers(b, step, rows, err) < 0
-        || head_run(b->head, step, layers_output(b->layers), b->gemm, b->stream,
-                    b->last, err)
+        || run_layers(b, step, rows, f->host, err) < 0
+        || head_begin(b->head, (int)(f - b->flight), step, base->history,
+                      layers_output(b->layers), b->gemm, b->stream, b->last,
+                      err)
                < 0
-        || CU(cudaMemcpyAsync(b->device_last, b->last,
-                              (size_t)base->limits.slots * sizeof *b->last,
-                              cudaMemcpyHostToDevice, b->stream),
-              err)
-               < 0
-        || CU(cudaStreamSynchronize(b->stream), err) < 0)
+        || CU(cudaEventRecord(f->done, b->stream), err) < 0)
         return -1;
-    return ++b->ticket;
+    f->step = *step;
+    f->ticket = ++b->ticket;
+    return f->ticket;
 }
 
 static int cuda_wait(struct backend *base, int64_t ticket, struct err *err)
 {
-    (void)base;
-    (void)ticket;
-    (void)err;
+    struct cuda_backend *b = cuda_of(base);
+    struct flight *f = find_flight(b, ticket);
+
+    f->ticket = 0;
+    if (CU(cudaSetDevice(b->device), err) < 0
+        || CU(cudaEventSynchronize(f->done), err) < 0)
+        return -1;
+    head_end(b->head, (int)(f - b->flight), &f->step);
     return 0;
 }
 
@@ -197,11 +218,9 @@ static int cuda_wait(struct backend *base, int64_t ticket, struct err *err)
 
 static int forget_last(struct cuda_backend *b, int32_t slot, struct err *err)
 {
-    b->last[slot] = 0;
     if (CU(cudaSetDevice(b->device), err) < 0)
         return -1;
-    return CU(cudaMemsetAsync(b->device_last + slot, 0, sizeof *b->device_last,
-                              b->stream),
+    return CU(cudaMemsetAsync(b->last + slot, 0, sizeof *b->last, b->stream),
               err);
 }
 
@@ -221,20 +240,30 @@ static int cuda_copy(struct backend *base, int32_t dst, int32_t src,
 {
     struct cuda_backend *b = cuda_of(base);
 
-    b->last[dst] = b->last[src];
-    if (dst == src)
-        return 0;
     if (CU(cudaSetDevice(b->device), err) < 0
-        || CU(cudaMemcpyAsync(b->device_last + dst, b->device_last + src,
-                              sizeof *b->device_last, cudaMemcpyDeviceToDevice,
-                              b->stream),
+        || CU(cudaMemcpyAsync(b->last + dst, b->last + src, sizeof *b->last,
+                              cudaMemcpyDeviceToDevice, b->stream),
               err)
-               < 0)
+               < 0
+        || (base->history[dst] >= 0
+            && head_copy_history(b->head, base->history[dst],
+                                 base->history[src], b->stream, err)
+                   < 0))
         return -1;
     return CU(cudaMemcpyAsync(slot_state(b, dst), slot_state(b, src),
                               base->state_bytes, cudaMemcpyDeviceToDevice,
                               b->stream),
               err);
+}
+
+static int cuda_remember(struct backend *base, int32_t slot,
+                         const struct history *h, struct err *err)
+{
+    struct cuda_backend *b = cuda_of(base);
+
+    if (CU(cudaSetDevice(b->device), err) < 0)
+        return -1;
+    return head_remember(b->head, base->history[slot], h, b->stream, err);
 }
 
 /* The public layout has each head's S as [N value][N key]. In place. */
@@ -332,8 +361,11 @@ static void cuda_destroy(struct backend *base)
     (void)cudaFree(b->scratch);
     if (b->stream != NULL)
         (void)cudaStreamDestroy(b->stream);
-    (void)cudaFreeHost(b->host);
-    free(b->last);
+    for (int i = 0; i < HEAD_FLIGHTS; i++) {
+        (void)cudaFreeHost(b->flight[i].host);
+        if (b->flight[i].done != NULL)
+            (void)cudaEventDestroy(b->flight[i].done);
+    }
     free(b);
 }
 
@@ -360,8 +392,7 @@ static size_t list_bytes(const struct cuda_backend *b)
 static void place(struct cuda_backend *b, struct arena *arena)
 {
     b->list = arena_take(arena, list_bytes(b));
-    b->device_last = arena_take(arena, (size_t)b->base.limits.slots
-                                           * sizeof *b->device_last);
+    b->last = arena_take(arena, (size_t)b->base.limits.slots * sizeof *b->last);
     layers_place(b->layers, arena);
     head_place(b->head, arena);
 }
@@ -454,6 +485,21 @@ static int read_options(struct cuda_backend *b, const char *options,
     return CU(cudaSetDevice(b->device), err);
 }
 
+static int make_flights(struct cuda_backend *b, struct err *err)
+{
+    for (int i = 0; i < HEAD_FLIGHTS; i++) {
+        struct flight *f = &b->flight[i];
+
+        if (CU(cudaMallocHost((void **)&f->host, list_bytes(b)), err) < 0
+            || CU(cudaEventCreateWithFlags(
+                      &f->done, cudaEventDisableTiming | cudaEventBlockingSync),
+                  err)
+                   < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int fill(struct cuda_backend *b, const struct weights *w,
                 const char *options, struct err *err)
 {
@@ -470,11 +516,7 @@ static int fill(struct cuda_backend *b, const struct weights *w,
     b->base.vocab = w->V;
     b->state_floats = (size_t)b->m.L * (size_t)b->m.C * (2 + (size_t)b->m.N);
     b->base.state_bytes = b->state_floats * sizeof(float);
-    b->last = calloc((size_t)l->slots, sizeof *b->last);
-    if (b->last == NULL)
-        return err_set(err, ERR_NOMEM, "no memory for %" PRId32 " slots",
-                       l->slots);
-    if (CU(cudaMallocHost((void **)&b->host, list_bytes(b)), err) < 0
+    if (make_flights(b, err) < 0
         || (b->head = head_create(&b->m, l, err)) == NULL
         || (b->gemm = gemm_create(type, b->stream, err)) == NULL
         || (b->graphs = graphs_create(b->stream, err)) == NULL)
@@ -507,6 +549,7 @@ static struct backend *cuda_create(const struct weights *w,
     }
     b->base.ops = &backend_cuda;
     b->base.limits = *limits;
+    b->base.async = true;
     if (fill(b, w, options, err) < 0) {
         cuda_destroy(&b->base);
         return NULL;
@@ -524,4 +567,5 @@ const struct backend_ops backend_cuda = {
     .copy = cuda_copy,
     .save = cuda_save,
     .load = cuda_load,
+    .remember = cuda_remember,
 };

@@ -187,7 +187,7 @@ struct score_result {
     int32_t finite;
 };
 
-/* Columns first..first+cols-1 of the logits of `rows` rows. */
+/* Columns first..first+cols-1 of the logits of `rows` rows; ld is even. */
 struct score {
     int rows, cols, ld, first;
     int n_part, vocab;
@@ -195,7 +195,8 @@ struct score {
     const float *bias;        /* [V] or NULL */
     const int32_t *target;    /* [rows], -1: none */
     const int32_t *whole;     /* [rows] row of `copy`, -1: none */
-    float *copy;              /* [..][V] */
+    float *copy;              /* [..][copy_ld] */
+    int copy_ld;
     struct score_part *part;  /* [rows][n_part] */
     struct score_result *out; /* [rows]; here only .target is written */
 };

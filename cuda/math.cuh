@@ -67,14 +67,14 @@ __device__ __forceinline__ float math_pow2(int n)
     return __int_as_float((int)((unsigned)(n + 127) << 23));
 }
 
-__device__ __forceinline__ float math_exp(float x)
+/* e^x as y 2^k, the parts of math_exp(): returns y; k is in the low bits of *t.
+ */
+__device__ __forceinline__ float math_exp_parts(float x, float *t)
 {
-    float t, n, t_r, r, y, low, p;
-    int k, half;
+    float n, t_r, r, y, low, p;
 
-    x = math_max(-104.0f, math_min(88.8f, x));
-    t = math_fma(x, 1.44269504088896341f, ROUND_MAGIC);
-    n = t - ROUND_MAGIC;
+    *t = math_fma(x, 1.44269504088896341f, ROUND_MAGIC);
+    n = *t - ROUND_MAGIC;
     t_r = math_fma(n, -LN2_HI, x);
     r = math_fma(n, -LN2_LO, t_r);
     y = 1.0f + r;
@@ -86,10 +86,31 @@ __device__ __forceinline__ float math_exp(float x)
     p = math_fma(p, r, 4.1665795894e-2f);
     p = math_fma(p, r, 1.6666665459e-1f);
     p = math_fma(p, r, 5.0000001201e-1f);
-    y = y + math_fma(p, r * r, low);
+    return y + math_fma(p, r * r, low);
+}
+
+__device__ __forceinline__ float math_exp(float x)
+{
+    float t, y;
+    int k, half;
+
+    x = math_max(-104.0f, math_min(88.8f, x));
+    y = math_exp_parts(x, &t);
     k = __float_as_int(t) - __float_as_int(ROUND_MAGIC);
     half = k >> 1;
     return (y * math_pow2(half)) * math_pow2(k - half);
+}
+
+/* The same bits for x from MATH_EXP_NEAR to 0: the result is a normal number, so
+ * k goes into the exponent.
+ */
+#define MATH_EXP_NEAR (-86.0f)
+
+__device__ __forceinline__ float math_exp_near(float x)
+{
+    float t, y = math_exp_parts(x, &t);
+
+    return __uint_as_float(__float_as_uint(y) + (__float_as_uint(t) << 23));
 }
 
 __device__ __forceinline__ float math_sigmoid(float x)

@@ -18,8 +18,9 @@
 #define WARPS (THREADS / 32)
 #define EACH (SCORE_COLS / 32) /* columns of a chunk per lane */
 #define CANDIDATES 1024
-#define PEAKS 1024 /* chunks whose largest logit is kept */
-#define ID_BITS 24 /* of the largest vocabulary */
+#define PEAKS 1024  /* chunks whose largest logit is kept */
+#define REACH 28.0f /* where exp() has no weight left: 39 ln 2 = 27.03 */
+#define ID_BITS 24  /* of the largest vocabulary */
 #define ID_MASK ((1u << ID_BITS) - 1)
 #define KEY_BITS (32 + ID_BITS)
 #define DIGIT_BITS 11
@@ -45,6 +46,7 @@ struct view {
     struct draw_penalty penalty;
     int vocab, chunks;
     float scale, min_p, largest;
+    float steps; /* of distance_of(), per unit of a logit */
 };
 
 static __device__ __forceinline__ u64 key_of(float x, int id)
@@ -111,7 +113,17 @@ static __device__ __forceinline__ void load(const struct view &v, int chunk,
 
 static __device__ __forceinline__ u64 weight_of(const struct view &v, float x)
 {
-    return draw_weight(math_exp((x - v.largest) * v.scale), v.min_p);
+    const float z = (x - v.largest) * v.scale;
+
+    return z < -REACH ? 0 : draw_weight(math_exp_near(z), v.min_p);
+}
+
+/* How far a logit is from the largest, in steps: a monotone function of it, the
+ * last step without end. Tokens with a weight are near.
+ */
+static __device__ __forceinline__ int distance_of(const struct view &v, float x)
+{
+    return (int)fminf((v.largest - x) * v.steps, DIGITS - 1);
 }
 
 /* ---- sums and searches of a block ------------------------------------------ */
@@ -212,11 +224,12 @@ static __device__ void clear_sums(struct shared *s)
 
 /* ---- candidates ------------------------------------------------------------ */
 
-/* Tokens with keys low..high into s->key and s->weight. Returns how many there
- * are; only the first CANDIDATES to come are kept.
+/* Tokens from the key `low` on, as far from the largest as `distance` unless
+ * that is below 0, into s->key and s->weight. Returns how many there are; only
+ * the first CANDIDATES to come are kept.
  */
 static __device__ int gather(struct shared *s, const struct view &v, u64 low,
-                             u64 high)
+                             int distance)
 {
     const int lane = threadIdx.x % 32;
 
@@ -235,7 +248,8 @@ static __device__ int gather(struct shared *s, const struct view &v, u64 low,
             const u64 key = key_of(x[i], id);
             int at;
 
-            if (id >= v.vocab || key < low || key > high)
+            if (id >= v.vocab || key < low
+                || (distance >= 0 && distance_of(v, x[i]) != distance))
                 continue;
             at = atomicAdd(&s->n, 1);
             if (at >= CANDIDATES)
@@ -363,43 +377,60 @@ static __device__ u64 bound_of(struct shared *s, const struct view &v, int k)
     return s->answer;
 }
 
-/* As resolve(), over all tokens from `least` on: digit by digit from the top,
- * until what a digit leaves open fits among the candidates.
+/* What each token from `least` on counts for, or weighs, into s->sum: by how far
+ * its logit is from the largest when shift < 0, else by a digit of its key,
+ * where the digits above are `prefix`.
+ */
+static __device__ void sort_tokens(struct shared *s, const struct view &v,
+                                   bool by_weight, u64 least, int shift,
+                                   int bits, u64 prefix)
+{
+    const int lane = threadIdx.x % 32;
+
+    clear_sums(s);
+    for (int c = threadIdx.x / 32; c < v.chunks; c += WARPS) {
+        float x[EACH];
+
+        load(v, c, lane, x);
+        for (int i = 0; i < EACH; i++) {
+            const int id = c * SCORE_COLS + i * 32 + lane;
+            const u64 key = key_of(x[i], id);
+            int at;
+
+            if (id >= v.vocab || key < least)
+                continue;
+            if (shift >= 0 && key >> (shift + bits) != prefix)
+                continue;
+            at = shift < 0 ? distance_of(v, x[i])
+                           : (int)(key >> shift) & ((1 << bits) - 1);
+            atomicAdd(&s->sum[at], by_weight ? weight_of(v, x[i]) : 1);
+        }
+    }
+    __syncthreads();
+}
+
+/* As resolve(), over all tokens from `least` on. Distances first: what is as far
+ * as the answer fits among the candidates unless most logits are alike. Then
+ * digit by digit.
  */
 static __device__ u64 search(struct shared *s, const struct view &v,
                              bool by_weight, u64 goal, u64 least)
 {
-    const int lane = threadIdx.x % 32;
-    u64 prefix = 0, above = 0;
+    u64 prefix = 0, above;
+    int distance, n;
 
-    for (int shift = KEY_BITS, round = 0; shift > 0; round++) {
+    sort_tokens(s, v, by_weight, least, -1, 0, 0);
+    distance = find_sum(s, false, goal - 1);
+    above = s->before;
+    n = gather(s, v, least, distance);
+    if (n <= CANDIDATES)
+        return resolve(s, n, by_weight, goal, above);
+    above = 0;
+    for (int shift = KEY_BITS; shift > 0;) {
         const int bits = shift < DIGIT_BITS ? shift : DIGIT_BITS;
 
-        if (round == 2) {
-            u64 low = prefix << shift;
-            int n = gather(s, v, low > least ? low : least,
-                           low | (((u64)1 << shift) - 1));
-
-            if (n <= CANDIDATES)
-                return resolve(s, n, by_weight, goal, above);
-        }
-        clear_sums(s);
         shift -= bits;
-        for (int c = threadIdx.x / 32; c < v.chunks; c += WARPS) {
-            float x[EACH];
-
-            load(v, c, lane, x);
-            for (int i = 0; i < EACH; i++) {
-                const int id = c * SCORE_COLS + i * 32 + lane;
-                const u64 key = key_of(x[i], id);
-
-                if (id < v.vocab && key >= least
-                    && key >> (shift + bits) == prefix)
-                    atomicAdd(&s->sum[(key >> shift) & ((1u << bits) - 1)],
-                              by_weight ? weight_of(v, x[i]) : 1);
-            }
-        }
-        __syncthreads();
+        sort_tokens(s, v, by_weight, least, shift, bits, prefix);
         prefix = prefix << bits | (u64)find_sum(s, true, goal - 1 - above);
         above += s->before;
     }
@@ -481,7 +512,7 @@ static __device__ int draw_cut(struct shared *s, const struct view &v,
     if (!by_k && !by_p)
         return draw_token(s, v, 0, draw_aim(how.random, all));
     low = bound_of(s, v, by_k ? how.top_k : max(v.chunks * 7 / 8, 1));
-    n = low == ~(u64)0 ? CANDIDATES + 1 : gather(s, v, low, ~(u64)0);
+    n = low == ~(u64)0 ? CANDIDATES + 1 : gather(s, v, low, -1);
     if (n <= CANDIDATES && (by_k || drop_below(s, n, 0) >= goal)) {
         least = resolve(s, n, !by_k, goal, 0);
         all = drop_below(s, n, least);
@@ -531,6 +562,7 @@ static __device__ struct view view_of(const struct sampling &a, int whole)
     v.x = a.logits + (size_t)whole * a.ld;
     v.vocab = a.vocab;
     v.chunks = (a.vocab + SCORE_COLS - 1) / SCORE_COLS;
+    v.steps = DIGITS / REACH;
     return v;
 }
 
@@ -545,6 +577,8 @@ static __device__ int draw_whole(struct shared *s, const struct sampling &a,
         v.penalty = how.penalty;
     }
     v.scale = how.scale;
+    if (how.top_k == 0)
+        v.steps = fminf(fmaxf(how.scale, 1.0f) * v.steps, FLT_MAX);
     v.min_p = how.min_p;
     v.largest = find_peaks(s, v, a.part + (size_t)how.row * a.n_part);
     return v.scale > 0 ? draw_cut(s, v, how) : find_largest(s, v);
@@ -610,7 +644,7 @@ static __global__ void __launch_bounds__(THREADS, 2)
     id += (size_t)blockIdx.x * BACKEND_TOPK_MAX;
     logprob += (size_t)blockIdx.x * BACKEND_TOPK_MAX;
     const struct score_result r = a.score[t.row];
-    const struct view v = view_of(a, t.whole);
+    struct view v = view_of(a, t.whole);
 
     if (!r.finite) {
         for (int i = threadIdx.x; i < t.k; i += THREADS) {
@@ -619,12 +653,12 @@ static __global__ void __launch_bounds__(THREADS, 2)
         }
         return;
     }
-    find_peaks(&s, v, a.part + (size_t)t.row * a.n_part);
+    v.largest = find_peaks(&s, v, a.part + (size_t)t.row * a.n_part);
     u64 low = bound_of(&s, v, t.k);
 
-    n = low == ~(u64)0 ? CANDIDATES + 1 : gather(&s, v, low, ~(u64)0);
+    n = low == ~(u64)0 ? CANDIDATES + 1 : gather(&s, v, low, -1);
     if (n > CANDIDATES)
-        n = gather(&s, v, search(&s, v, false, (u64)t.k, 0), ~(u64)0);
+        n = gather(&s, v, search(&s, v, false, (u64)t.k, 0), -1);
     for (int i = threadIdx.x; i < n; i += THREADS) {
         int rank = 0;
 

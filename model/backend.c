@@ -513,9 +513,6 @@ static int check_bias(const struct backend *b, const struct history *h,
 int backend_remember(struct backend *b, int32_t slot, const struct history *h,
                      struct err *err)
 {
-    if (b->ops->remember == NULL)
-        return err_set(err, ERR_INVALID, "the %s backend has no histories",
-                       b->ops->name);
     if (check_slot(b, slot, err) < 0 || check_bias(b, h, err) < 0
         || check_free(b, slot, err) < 0)
         return err_wrap(err, "remember");

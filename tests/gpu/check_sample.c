@@ -32,7 +32,7 @@ struct memory {
 };
 
 struct bench {
-    int vocab, rows, chunks;
+    int vocab, rows, chunks, ld;
     uint64_t random;
     cudaStream_t stream;
     struct sampler *sampler;
@@ -42,7 +42,7 @@ struct bench {
     int32_t *best;
     bool *finite;
 
-    float *x, *penalized; /* [rows][V]; [pad(V)] */
+    float *x, *penalized; /* [rows][ld]; [pad(V)] */
     struct score_result *result;
     struct draw_row *draw;
     struct top_row *top;
@@ -81,9 +81,15 @@ static void down(void *to, const void *from, size_t bytes)
     DO(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost));
 }
 
+static float *row_of(const struct bench *b, int row)
+{
+    return b->x + (size_t)row * (size_t)b->ld;
+}
+
 static void make_host(struct bench *b)
 {
     const size_t rows = (size_t)b->rows, v = (size_t)b->vocab;
+    const size_t ld = (size_t)b->ld;
 
     b->sampler =
         sampler_create(b->vocab, cpu_kernels(CPU_ISA_BEST, NULL), &err);
@@ -91,7 +97,7 @@ static void make_host(struct bench *b)
     b->how = hold(rows, sizeof *b->how);
     b->best = hold(rows, sizeof *b->best);
     b->finite = hold(rows, sizeof *b->finite);
-    b->x = hold(rows * v + CPU_LANES, sizeof *b->x);
+    b->x = hold(rows * ld, sizeof *b->x);
     b->penalized = hold(cpu_pad(v), sizeof *b->penalized);
     b->result = hold(rows, sizeof *b->result);
     b->draw = hold(rows, sizeof *b->draw);
@@ -105,7 +111,7 @@ static void make_device(struct bench *b)
 {
     const size_t rows = (size_t)b->rows, v = (size_t)b->vocab;
 
-    b->d_x = device(rows * v * 4);
+    b->d_x = device(rows * (size_t)b->ld * 4);
     b->d_part = device(rows * (size_t)b->chunks * sizeof *b->d_part);
     b->d_result = device(rows * sizeof *b->d_result);
     b->d_none = device(rows * 4);
@@ -119,8 +125,12 @@ static void make_device(struct bench *b)
     b->d_top = device(rows * sizeof *b->d_top);
     b->d_out = device(rows * sizeof *b->d_out);
     b->d_logprob = device(rows * BACKEND_TOPK_MAX * 4);
+    /* Fetched whole, though not all of them are written: for initcheck. */
+    DO(cudaMemset(b->d_result, 0, rows * sizeof *b->d_result));
+    DO(cudaMemset(b->d_id, 0, rows * BACKEND_TOPK_MAX * 4));
+    DO(cudaMemset(b->d_logprob, 0, rows * BACKEND_TOPK_MAX * 4));
     b->on = (struct sampling){.vocab = b->vocab,
-                              .ld = b->vocab,
+                              .ld = b->ld,
                               .n_part = b->chunks,
                               .logits = b->d_x,
                               .part = b->d_part,
@@ -133,6 +143,7 @@ static void begin(struct bench *b, int vocab, int rows)
 {
     *b = (struct bench){.vocab = vocab, .rows = rows, .random = 5};
     b->chunks = (vocab + SCORE_COLS - 1) / SCORE_COLS;
+    b->ld = vocab + vocab % 2; /* score.cu reads pairs */
     DO(cudaStreamCreate(&b->stream));
     make_host(b);
     make_device(b);
@@ -203,7 +214,7 @@ static float random_logit(struct bench *b, enum kind kind)
 static void make_row(struct bench *b, int row, enum kind kind)
 {
     const size_t v = (size_t)b->vocab;
-    float *x = b->x + (size_t)row * v;
+    float *x = row_of(b, row);
     size_t at = random_below(&b->random, v);
 
     for (size_t i = 0; i < v; i++)
@@ -292,7 +303,7 @@ static void score_rows(struct bench *b)
 {
     const struct score score = {.rows = b->rows,
                                 .cols = b->vocab,
-                                .ld = b->vocab,
+                                .ld = b->ld,
                                 .n_part = b->chunks,
                                 .vocab = b->vocab,
                                 .logits = {b->d_x, NULL},
@@ -356,12 +367,47 @@ static void run_device(struct bench *b)
     down(b->logprob, b->d_logprob, rows * BACKEND_TOPK_MAX * 4);
 }
 
+/* The log-softmax as model/cpu_head.h has it. */
+static void check_score(const struct bench *b, int row, int kind)
+{
+    const struct cpu_kernels *k = cpu_kernels(CPU_ISA_BEST, NULL);
+    const struct score_result *got = &b->result[row];
+    float chunk[SCORE_COLS], max = -INFINITY, factor[CPU_LANES] = {0};
+    double sum = 0;
+
+    ck_assert_int_eq(got->finite, b->finite[row]);
+    for (int c = 0; b->finite[row] && c < b->vocab; c += SCORE_COLS) {
+        const int n = b->vocab - c < SCORE_COLS ? b->vocab - c : SCORE_COLS;
+        struct cpu_softmax s;
+
+        memcpy(chunk, row_of(b, row) + c, (size_t)n * 4);
+        for (int i = n; i < SCORE_COLS; i++)
+            chunk[i] = -FLT_MAX;
+        s = k->softmax(cpu_pad((size_t)n), chunk);
+        factor[0] = -fabsf(s.max - max);
+        k->exp(CPU_LANES, factor, 0.0f, 1.0f, factor);
+        if (s.max > max) {
+            sum = sum * (double)factor[0] + (double)s.sum;
+            max = s.max;
+        } else {
+            sum += (double)s.sum * (double)factor[0];
+        }
+    }
+    if (b->finite[row]
+        && (!same_bits(got->max, max) || got->best != b->best[row]
+            || !same_bits(got->log_sum, k->log((float)sum))))
+        ck_abort_msg("V %d kind %d row %d: %a %d %a, on the CPU %a %d %a",
+                     b->vocab, kind, row, (double)got->max, got->best,
+                     (double)got->log_sum, (double)max, b->best[row],
+                     (double)k->log((float)sum));
+}
+
 static int32_t draw_on_cpu(struct bench *b, int row)
 {
     const struct sample_row *how = &b->how[row];
     const int history = history_of(row);
     const size_t v = (size_t)b->vocab;
-    const float *x = b->x + (size_t)row * v;
+    const float *x = row_of(b, row);
     int32_t best = b->best[row];
 
     if (history_matters(b->histories, history, how))
@@ -377,8 +423,7 @@ static float logprob_of(const struct bench *b, int row, int32_t token)
 {
     const struct score_result *r = &b->result[row];
 
-    return (b->x[(size_t)row * (size_t)b->vocab + (size_t)token] - r->max)
-           - r->log_sum;
+    return (row_of(b, row)[token] - r->max) - r->log_sum;
 }
 
 static void check_draw(struct bench *b, int row, int kind)
@@ -409,7 +454,7 @@ static void check_draw(struct bench *b, int row, int kind)
 /* The lowest id of the largest logit below the place (above, of id). */
 static int32_t next_of(const struct bench *b, int row, int32_t after)
 {
-    const float *x = b->x + (size_t)row * (size_t)b->vocab;
+    const float *x = row_of(b, row);
     int32_t next = -1;
 
     for (int32_t i = 0; i < b->vocab; i++) {
@@ -481,11 +526,12 @@ START_TEST(bits_of_the_cpu)
             make_row(&b, i, i % 8 == 7 ? SHARP : kind);
             b.how[i] = random_how(&b);
         }
-        up(b.d_x, b.x, (size_t)b.rows * (size_t)b.vocab * 4);
+        up(b.d_x, b.x, (size_t)b.rows * (size_t)b.ld * 4);
         score_rows(&b);
         make_draws(&b);
         run_device(&b);
         for (int i = 0; i < b.rows; i++) {
+            check_score(&b, i, (int)kind);
             check_draw(&b, i, (int)kind);
             check_top(&b, i, (int)kind);
         }
@@ -524,7 +570,41 @@ static const struct timed {
      true},
 };
 
-static double time_kernel(struct bench *b, int rows, bool tops)
+enum timing {
+    TIME_DRAWS,
+    TIME_TOPS,
+    TIME_SCORES,
+    TIME_JOINS,
+};
+
+/* `rows` rows; of scores, columns enough for 64 MiB. */
+static void launch(struct bench *b, int rows, enum timing what)
+{
+    struct score score = {.rows = rows,
+                          .cols = (16 << 20) / rows,
+                          .ld = (16 << 20) / rows,
+                          .n_part = (16 << 20) / rows / SCORE_COLS,
+                          .vocab = (16 << 20) / rows,
+                          .logits = {b->d_x, NULL},
+                          .target = b->d_none,
+                          .whole = b->d_none,
+                          .part = b->d_part,
+                          .out = b->d_result};
+
+    if (what == TIME_DRAWS)
+        DO(kernel_draw(&b->on, rows, b->d_draw, b->d_last, b->d_out,
+                       b->stream));
+    else if (what == TIME_TOPS)
+        DO(kernel_top(&b->on, rows, b->d_top, b->d_id, b->d_logprob,
+                      b->stream));
+    else if (what == TIME_SCORES)
+        DO(kernel_score(&score, b->stream));
+    else
+        DO(kernel_score_join(rows, b->chunks, b->d_part, b->d_result,
+                             b->stream));
+}
+
+static double time_kernel(struct bench *b, int rows, enum timing what)
 {
     cudaEvent_t from, to;
     float ms = 0;
@@ -534,12 +614,7 @@ static double time_kernel(struct bench *b, int rows, bool tops)
     for (int i = -3; i < REPEATS; i++) {
         if (i == 0)
             DO(cudaEventRecord(from, b->stream));
-        if (tops)
-            DO(kernel_top(&b->on, rows, b->d_top, b->d_id, b->d_logprob,
-                          b->stream));
-        else
-            DO(kernel_draw(&b->on, rows, b->d_draw, b->d_last, b->d_out,
-                           b->stream));
+        launch(b, rows, what);
     }
     DO(cudaEventRecord(to, b->stream));
     DO(cudaStreamSynchronize(b->stream));
@@ -552,13 +627,13 @@ static double time_kernel(struct bench *b, int rows, bool tops)
 /* Rows of one kind, in device memory and scored. */
 static void fill(struct bench *b, enum kind kind)
 {
-    const size_t v = (size_t)b->vocab;
+    const size_t bytes = (size_t)b->ld * 4;
 
     for (int i = 0; i < 16; i++)
         make_row(b, i, kind);
     for (int i = 16; i < b->rows; i++)
-        memcpy(b->x + (size_t)i * v, b->x + (size_t)(i % 16) * v, v * 4);
-    up(b->d_x, b->x, (size_t)b->rows * v * 4);
+        memcpy(row_of(b, i), row_of(b, i % 16), bytes);
+    up(b->d_x, b->x, (size_t)b->rows * bytes);
     score_rows(b);
 }
 
@@ -577,7 +652,7 @@ static void time_setting(struct bench *b, const struct timed *t)
     up(b->d_draw, b->draw, (size_t)b->rows * sizeof *b->draw);
     up(b->d_top, b->top, (size_t)b->rows * sizeof *b->top);
     for (int rows = 1; rows <= b->rows; rows *= 8)
-        printf(" %7.1f", time_kernel(b, rows, false));
+        printf(" %7.1f", time_kernel(b, rows, TIME_DRAWS));
     printf("\n");
 }
 
@@ -595,8 +670,10 @@ START_TEST(draws_take_so_long)
         for (size_t i = 0; i < sizeof timed / sizeof *timed; i++)
             time_setting(&b, &timed[i]);
         printf("  %-22s %7.1f\n", "top 20 of 512 rows",
-               time_kernel(&b, b.rows, true));
+               time_kernel(&b, b.rows, TIME_TOPS));
     }
+    printf("  us, scores of 512 x 32768: %.1f, joins of 512: %.1f\n",
+           time_kernel(&b, 512, TIME_SCORES), time_kernel(&b, 512, TIME_JOINS));
     end(&b);
 }
 END_TEST

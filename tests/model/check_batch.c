@@ -3,8 +3,8 @@
  * Each sequence is first computed alone, token by token, with the portable
  * kernels. Then all of them are computed together, again and again, by a
  * schedule that a seed draws: other instruction sets and step sizes, pieces of
- * any length in any order, slots changed by copy or save and load midway, half
- * of them with penalties and a bias.
+ * any length in any order, two steps with the backend at a time, slots changed
+ * by copy or save and load midway, half of them with penalties and a bias.
  * Every score, top-k list, logit, sampled token and final state must be equal.
  *
  * Usage: check_batch [ALONE TOGETHER...], each a backend with its options like
@@ -48,7 +48,6 @@ static const struct weights_shape shapes[] = {
 static struct err err;
 static struct weights *weights;
 static struct sequence sequences[SEQUENCES];
-static bool penalties = true; /* issue 4: the cuda backend has none yet */
 static struct result alone[SEQUENCES];
 
 static void make_sequences(uint64_t *random)
@@ -67,7 +66,7 @@ static void make_sequences(uint64_t *random)
             .sample = (uint32_t)i,
             .min_p = i % 5 == 4 ? 0.01f : 0.0f,
         };
-        if (i % 2 == 1 || !penalties)
+        if (i % 2 == 1)
             continue;
         s->draw.presence_penalty = (float)i / 4;
         s->draw.frequency_penalty = 1.5f;
@@ -115,7 +114,6 @@ static void choose_backends(int argc, char **argv)
     for (int i = 1; i < argc && i <= KERNEL_SETS_MAX; i++) {
         n_backend += i > 1;
         backends[n_backend - 1] = argv[i];
-        penalties = penalties && strncmp(argv[i], "cuda", 4) != 0;
     }
 }
 
@@ -136,35 +134,38 @@ struct builder {
         int32_t index;
     } score_of[4096], sample_of[SLOTS], logit_of[SLOTS];
     int32_t rows;
+    int64_t ticket; /* 0: not with the backend */
 };
 
-static struct builder build;
+/* One is built while the step of the other is with the backend. */
+static struct builder builders[2];
+static struct builder *build = &builders[0];
 
 static void begin(void)
 {
-    build.rows = 0;
-    build.step = (struct step){.piece = build.piece,
-                               .score = build.score,
-                               .sample = build.sample,
-                               .logit_row = build.logit_row,
-                               .score_out = build.score_out,
-                               .topk_id = build.topk_id[0],
-                               .topk_logprob = build.topk_logprob[0],
-                               .sample_out = build.sample_out,
-                               .logits = build.logits[0]};
+    build->rows = 0;
+    build->step = (struct step){.piece = build->piece,
+                                .score = build->score,
+                                .sample = build->sample,
+                                .logit_row = build->logit_row,
+                                .score_out = build->score_out,
+                                .topk_id = build->topk_id[0],
+                                .topk_logprob = build->topk_logprob[0],
+                                .sample_out = build->sample_out,
+                                .logits = build->logits[0]};
 }
 
 static void add_sample(struct progress *p)
 {
-    struct step *s = &build.step;
+    struct step *s = &build->step;
 
-    build.sample[s->n_sample] = p->sequence->draw;
-    build.sample[s->n_sample].row = build.rows - 1;
-    build.sample[s->n_sample].slot = p->slot;
-    build.sample[s->n_sample].position = (uint32_t)p->sampled;
+    build->sample[s->n_sample] = p->sequence->draw;
+    build->sample[s->n_sample].row = build->rows - 1;
+    build->sample[s->n_sample].slot = p->slot;
+    build->sample[s->n_sample].position = (uint32_t)p->sampled;
     p->loaded = false;
-    build.sample_of[s->n_sample].p = p;
-    build.sample_of[s->n_sample++].index = p->sampled++;
+    build->sample_of[s->n_sample].p = p;
+    build->sample_of[s->n_sample++].index = p->sampled++;
 }
 
 /* The sequence's token that its draws shall favour. */
@@ -195,63 +196,73 @@ static void remember(struct backend *b, const struct progress *p)
 /* The next n tokens of a sequence, or the token it sampled last. */
 static void add_piece(struct progress *p, int32_t n)
 {
-    struct step *s = &build.step;
+    struct step *s = &build->step;
 
     if (p->given == p->sequence->n) {
         const struct sample_out *last = &p->result->sample[p->sampled - 1];
 
-        build.piece[s->n_piece++] =
+        build->piece[s->n_piece++] =
             (struct piece){p->slot, 1, p->loaded ? &last->token : NULL};
-        build.rows++;
+        build->rows++;
         add_sample(p);
         return;
     }
-    build.piece[s->n_piece++] =
+    build->piece[s->n_piece++] =
         (struct piece){p->slot, n, p->sequence->token + p->given};
     for (int32_t i = 0; i < n; i++, p->given++) {
         int32_t target = p->sequence->token[p->given + 1];
 
-        build.score[s->n_score] =
-            (struct score_row){build.rows++, target, TOPK};
-        build.score_of[s->n_score].p = p;
-        build.score_of[s->n_score++].index = p->given;
+        build->score[s->n_score] =
+            (struct score_row){build->rows++, target, TOPK};
+        build->score_of[s->n_score].p = p;
+        build->score_of[s->n_score++].index = p->given;
     }
     if (p->given == p->sequence->n) {
-        build.logit_row[s->n_logit] = build.rows - 1;
-        build.logit_of[s->n_logit++].p = p;
+        build->logit_row[s->n_logit] = build->rows - 1;
+        build->logit_of[s->n_logit++].p = p;
         add_sample(p);
     }
 }
 
 static void collect(const struct backend *b)
 {
-    const struct step *s = &build.step;
+    const struct step *s = &build->step;
     size_t v = (size_t)b->vocab;
 
     for (int32_t i = 0; i < s->n_score; i++) {
-        struct result *r = build.score_of[i].p->result;
-        int32_t at = build.score_of[i].index;
+        struct result *r = build->score_of[i].p->result;
+        int32_t at = build->score_of[i].index;
 
-        r->score[at] = build.score_out[i];
-        memcpy(r->top[at], build.topk_id[i], sizeof r->top[at]);
-        memcpy(r->top_logprob[at], build.topk_logprob[i],
+        r->score[at] = build->score_out[i];
+        memcpy(r->top[at], build->topk_id[i], sizeof r->top[at]);
+        memcpy(r->top_logprob[at], build->topk_logprob[i],
                sizeof r->top_logprob[at]);
     }
     for (int32_t i = 0; i < s->n_sample; i++)
-        build.sample_of[i].p->result->sample[build.sample_of[i].index] =
-            build.sample_out[i];
+        build->sample_of[i].p->result->sample[build->sample_of[i].index] =
+            build->sample_out[i];
     for (int32_t i = 0; i < s->n_logit; i++)
-        memcpy(build.logit_of[i].p->result->logits,
-               build.logits[0] + (size_t)i * v, v * sizeof(float));
+        memcpy(build->logit_of[i].p->result->logits,
+               build->logits[0] + (size_t)i * v, v * sizeof(float));
 }
 
+/* Bring in what the other step has come to. */
+static void wait_other(struct backend *b)
+{
+    build = build == &builders[0] ? &builders[1] : &builders[0];
+    if (build->ticket == 0)
+        return;
+    ck_assert_int_eq(backend_wait(b, build->ticket, &err), 0);
+    build->ticket = 0;
+    collect(b);
+}
+
+/* Submit the step; the one before it may still be with the backend. */
 static void run(struct backend *b)
 {
-    int64_t ticket = backend_submit(b, &build.step, &err);
-
-    ck_assert_msg(ticket > 0, "%s", err.text);
-    ck_assert_int_eq(backend_wait(b, ticket, &err), 0);
-    collect(b);
+    build->ticket = backend_submit(b, &build->step, &err);
+    ck_assert_msg(build->ticket > 0, "%s", err.text);
+    wait_other(b);
 }
 
 static bool finished(const struct progress *p)
@@ -277,6 +288,7 @@ static void compute_alone(void)
             begin();
             add_piece(&p, 1);
             run(b);
+            wait_other(b);
         }
         keep_state(b, &p);
     }
@@ -296,6 +308,7 @@ static void move(struct backend *b, struct progress *p, bool *busy,
     } else {
         float *state = malloc(b->state_bytes);
 
+        wait_other(b); /* for the tokens sampled so far */
         ck_assert_int_eq(backend_save(b, p->slot, state, &err), 0);
         ck_assert_int_eq(backend_load(b, to, state, &err), 0);
         free(state);
@@ -353,10 +366,10 @@ static void add_pieces(struct progress *p, int32_t tokens_per_step,
     for (size_t i = 0; i < SEQUENCES; i++) {
         struct progress *q = &p[(first + i) % SEQUENCES];
         int32_t left = q->sequence->n - q->given;
-        int32_t room = tokens_per_step - build.rows;
+        int32_t room = tokens_per_step - build->rows;
 
         if (finished(q) || room == 0
-            || (build.rows > 0 && random_below(random, 4) == 0))
+            || (build->rows > 0 && random_below(random, 4) == 0))
             continue;
         left = left < room ? left : room;
         left = left < piece_max ? left : piece_max;
@@ -392,6 +405,7 @@ static void compute_together(struct backend *b, uint64_t *random)
         for (int i = 0; i < SEQUENCES; i++)
             unfinished += !finished(&p[i]);
     }
+    wait_other(b);
     for (int i = 0; i < SEQUENCES; i++) {
         keep_state(b, &p[i]);
         check_equal(&p[i], &alone[i], b->state_bytes / sizeof(float));
