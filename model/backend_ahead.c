@@ -99,7 +99,7 @@ static void put(struct ahead *a, const struct order *o)
 {
     if (a->n == 0)
         a->first = 0;
-    if (a->first + a->n == a->cap) {
+    if (a->first > 0 && a->first + a->n == a->cap) {
         memmove(a->order, a->order + a->first, a->n * sizeof *a->order);
         a->first = 0;
     }
