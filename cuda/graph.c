@@ -38,6 +38,7 @@ static void forget(struct entry *e)
 
 void graphs_clear(struct graphs *g)
 {
+    (void)cudaStreamSynchronize(g->stream); /* none may be running */
     for (int i = 0; i < GRAPHS_MAX; i++)
         forget(&g->entry[i]);
 }
