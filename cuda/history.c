@@ -15,7 +15,7 @@ union staged {
 
 /* A ring of pinned pieces, which kernels read where they are. */
 struct history_stage {
-    union staged *piece;       /* [PIECES] */
+    union staged *piece;      /* [PIECES] */
     cudaEvent_t read[PIECES]; /* the device has read the piece */
     unsigned next;
 };
