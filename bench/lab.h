@@ -81,8 +81,8 @@ static inline double lab_bytes_bound(const struct lab *l, double bytes)
     return bytes / l->copy_rate;
 }
 
-/* Seconds of y[rows][n] = x[rows][k] W^T by the library's fastest plan, whatever
- * its bits, fp32 results; each product is timed once.
+/* Seconds of y[rows][n] = x[rows][k] W^T by the library's fastest plan,
+ * whatever its bits, fp32 results; each product is timed once.
  */
 double lab_library(struct lab *l, int rows, int n, int k);
 

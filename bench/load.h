@@ -29,8 +29,8 @@ struct load {
     int32_t *slots;
 };
 
-/* Score the last `tail` rows of each sequence (0: all). The tokens are borrowed.
- * Sequence i uses slot i % slots.
+/* Score the last `tail` rows of each sequence (0: all). The tokens are
+ * borrowed. Sequence i uses slot i % slots.
  */
 void load_init(struct load *l, const struct load_sequence *s, int32_t n,
                int32_t tail, int32_t rows_per_step, int32_t slots);
@@ -43,8 +43,8 @@ int load_run(const struct load *l, struct backend *b, int times,
              struct err *err);
 
 /* `n` sequences of `length` tokens, or with lengths of a natural mix: a
- * log-normal distribution of mean LOAD_MIX_MEAN and sigma LOAD_MIX_SIGMA, cut to
- * 8..LOAD_MIX_MAX, like the contexts of lambada. All of a seed; for free().
+ * log-normal distribution of mean LOAD_MIX_MEAN and sigma LOAD_MIX_SIGMA, cut
+ * to 8..LOAD_MIX_MAX, like the contexts of lambada. All of a seed; for free().
  */
 #define LOAD_MIX_MEAN 85.0
 #define LOAD_MIX_SIGMA 0.35

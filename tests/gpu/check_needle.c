@@ -1,15 +1,15 @@
 /* A needle: one record among random batch mates, in steps of every number of
  * rows at which something changes, at any place, cut in any way.
  *
- * Its log-probabilities, the tokens drawn after it and its final state must have
- * the bits of the first backend computing it alone, in one piece, whatever else
- * is in the step. Row counts are the edges of the product buckets and their
+ * Its log-probabilities, the tokens drawn after it and its final state must
+ * have the bits of the first backend computing it alone, in one piece, whatever
+ * else is in the step. Row counts are the edges of the product buckets and their
  * neighbours; with mates of one token each they are the decoding buckets too.
  *
  * Usage: check_needle ALONE [AMONG...]: backends with their options, as
- * cuda:compute=fp16,graph=0 (AMONG: ALONE if absent). ROWS_MAX in the environment
- * bounds the steps; BRIEF leaves one row count per edge and one place, for tools
- * that slow everything down.
+ * cuda:compute=fp16,graph=0 (AMONG: ALONE if absent). ROWS_MAX in the
+ * environment bounds the steps; BRIEF leaves one row count per edge and one
+ * place, for tools that slow everything down.
  */
 #include <check.h>
 #include <stdbool.h>
@@ -103,8 +103,8 @@ static struct {
     int n_piece, rows, n_score, n_sample;
 } build;
 
-/* Mates until the step has `rows` rows and at most `pieces_max` pieces. Some are
- * scored and sampled too.
+/* Mates until the step has `rows` rows and at most `pieces_max` pieces. Some
+ * are scored and sampled too.
  */
 static void add_mates(int rows, enum mates kind, int pieces_max)
 {
@@ -206,7 +206,7 @@ static int before_of(int rows, int mine, int place)
     return place == 0 ? 0 : place == 1 ? below(others + 1) : others;
 }
 
-/* All of it, `cut` tokens at a time (0: any number), each step of `rows` rows. */
+/* All of it, `cut` tokens at a time (0: any number), in steps of `rows` rows. */
 static void run_needle(struct backend *b, int rows, int cut, int place,
                        enum mates kind, struct outcome *out)
 {
