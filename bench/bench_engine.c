@@ -86,7 +86,7 @@ struct bench {
     struct bounds bounds;
 };
 
-/* ---- bounds ---------------------------------------------------------------- */
+/* ---- bounds -------------------------------------------------------------- */
 
 static enum narrow_type type_of(const char *compute)
 {
@@ -150,7 +150,7 @@ static double bound_of_decode(const struct bench *b, int32_t sequences)
            / (state / d->copy_rate + (weights > products ? weights : products));
 }
 
-/* ---- reports --------------------------------------------------------------- */
+/* ---- reports ------------------------------------------------------------- */
 
 static void report_bounds(const struct bench *b, double load_seconds)
 {
@@ -199,7 +199,7 @@ static void print_table(const struct bench *b)
         printf("%s\n", b->result[i].line);
 }
 
-/* ---- scoring --------------------------------------------------------------- */
+/* ---- scoring ------------------------------------------------------------- */
 
 static int32_t least(int64_t a, int64_t b)
 {
@@ -269,7 +269,7 @@ static int bench_score(struct bench *b, const struct engine_case *c,
     return rc;
 }
 
-/* ---- decoding -------------------------------------------------------------- */
+/* ---- decoding ------------------------------------------------------------ */
 
 /* Two steps that feed what was sampled last, to be in flight together. */
 struct decode {
@@ -373,7 +373,7 @@ static int bench_decode(struct bench *b, const struct engine_case *c,
     return rc;
 }
 
-/* ---- models ---------------------------------------------------------------- */
+/* ---- models -------------------------------------------------------------- */
 
 static struct backend_limits limits_of(const struct bench *b)
 {
@@ -432,7 +432,7 @@ static int bench_shape(struct bench *b, const struct shape *s, struct err *err)
     return rc;
 }
 
-/* ---- the command line ------------------------------------------------------ */
+/* ---- the command line ---------------------------------------------------- */
 
 static int parse_case(struct engine_case *c, const char *text, struct err *err)
 {

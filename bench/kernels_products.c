@@ -25,7 +25,7 @@ static void must(int rc, const struct err *err)
     exit((int)err->code);
 }
 
-/* ---- one product ----------------------------------------------------------- */
+/* ---- one product --------------------------------------------------------- */
 
 struct job {
     struct lab *l;
@@ -115,7 +115,7 @@ static void check(struct lab *l, struct gemm *g, int rows, int n, int k)
     lab_release(l);
 }
 
-/* ---- groups ---------------------------------------------------------------- */
+/* ---- groups -------------------------------------------------------------- */
 
 struct part {
     enum group_op op;
@@ -268,7 +268,7 @@ static void check_groups(struct lab *l)
     }
 }
 
-/* ---- times ----------------------------------------------------------------- */
+/* ---- times --------------------------------------------------------------- */
 
 /* Seconds of the engine, and of the library's bare products. */
 struct times {

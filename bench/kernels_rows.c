@@ -23,7 +23,7 @@ static void report(struct lab *l, const char *name, int rows, int width,
     lab_release(l);
 }
 
-/* ---- x += y, h = LN(x) ----------------------------------------------------- */
+/* ---- x += y, h = LN(x) --------------------------------------------------- */
 
 struct norm_job {
     struct lab *l;
@@ -92,7 +92,7 @@ static void norm_check(struct lab *l)
     lab_release(l);
 }
 
-/* ---- the same, token shift and mixes --------------------------------------- */
+/* ---- the same, token shift and mixes ------------------------------------- */
 
 #define PIECE 8 /* rows of a sequence; sequence i has slot i */
 
@@ -231,7 +231,7 @@ static void shift_check(struct lab *l, int n, float spread)
     lab_release(l);
 }
 
-/* ---- narrowing ------------------------------------------------------------- */
+/* ---- narrowing ----------------------------------------------------------- */
 
 struct narrow_job {
     struct lab *l;
@@ -308,7 +308,7 @@ static void narrow_check(struct lab *l, enum narrow_op op, float spread)
     lab_release(l);
 }
 
-/* ---- all ------------------------------------------------------------------- */
+/* ---- all ----------------------------------------------------------------- */
 
 static void measure(struct lab *l, int rows)
 {

@@ -112,7 +112,7 @@ static void check(struct lab *l, int cols, float spread)
     lab_release(l);
 }
 
-/* ---- draws ----------------------------------------------------------------- */
+/* ---- draws --------------------------------------------------------------- */
 
 static const struct {
     const char *name;

@@ -85,7 +85,7 @@ static struct job job_make(struct lab *l, int pieces, int length, int h, int n,
         }};
 }
 
-/* ---- the twin -------------------------------------------------------------- */
+/* ---- the twin ------------------------------------------------------------ */
 
 /* All in host memory; y and state are what must come out. */
 struct twin {
@@ -222,7 +222,7 @@ static void check(struct lab *l, int pieces, int length, int h, int n,
     lab_release(l);
 }
 
-/* ---- times ----------------------------------------------------------------- */
+/* ---- times --------------------------------------------------------------- */
 
 /* Memory: eight inputs and y by channel, the state in and out. Arithmetic: 5
  * multiply-adds per element of the state and token.

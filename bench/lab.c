@@ -57,7 +57,7 @@ void lab_finish(struct lab *l)
     (void)cudaStreamDestroy(l->stream);
 }
 
-/* ---- arrays ---------------------------------------------------------------- */
+/* ---- arrays -------------------------------------------------------------- */
 
 static void *take(struct lab *l, size_t bytes)
 {
@@ -132,7 +132,7 @@ void lab_send(struct lab *l, void *device, const void *host, size_t bytes)
     lab_must(l, cudaStreamSynchronize(l->stream), "cudaStreamSynchronize");
 }
 
-/* ---- twins ----------------------------------------------------------------- */
+/* ---- twins --------------------------------------------------------------- */
 
 void lab_check(struct lab *l, const char *what, bool good)
 {
@@ -166,7 +166,7 @@ void lab_check_device(struct lab *l, const char *what, const char *part,
     free(got);
 }
 
-/* ---- time ------------------------------------------------------------------ */
+/* ---- time ---------------------------------------------------------------- */
 
 struct timed {
     cudaError_t (*enqueue)(void *);

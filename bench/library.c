@@ -72,7 +72,7 @@ void library_destroy(struct library *l)
     free(l);
 }
 
-/* ---- a product ------------------------------------------------------------- */
+/* ---- a product ----------------------------------------------------------- */
 
 static cudaDataType_t data_type(enum narrow_type t)
 {
@@ -240,7 +240,7 @@ int library_time(struct library *l, const struct library_product *p,
     return rc;
 }
 
-/* ---- copies ---------------------------------------------------------------- */
+/* ---- copies -------------------------------------------------------------- */
 
 struct copy {
     char *from, *to;

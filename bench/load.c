@@ -5,7 +5,7 @@
 
 #include "common/buf.h"
 
-/* ---- sequences ------------------------------------------------------------- */
+/* ---- sequences ----------------------------------------------------------- */
 
 static uint32_t next(uint64_t *random)
 {
@@ -78,7 +78,7 @@ struct load_sequence *load_mix(int32_t n, int32_t vocab, uint64_t seed)
     return s;
 }
 
-/* ---- steps ----------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------- */
 
 /* Where the next step begins. */
 struct cursor {

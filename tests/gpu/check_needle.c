@@ -2,8 +2,8 @@
  * rows at which something changes, at any place, cut in any way.
  *
  * Its log-probabilities, the tokens drawn after it and its final state must
- * have the bits of the first backend computing it alone, in one piece, whatever
- * else is in the step. Row counts are the edges of the product buckets and their
+ * have the bits of the first backend computing it alone, in one piece,
+ * whatever else is in the step. Row counts are the edges of the product buckets and their
  * neighbours; with mates of one token each they are the decoding buckets too.
  *
  * Usage: check_needle ALONE [AMONG...]: backends with their options, as
@@ -84,7 +84,7 @@ static struct backend *open_backend(const char *name)
     return b;
 }
 
-/* ---- a step around the needle ---------------------------------------------- */
+/* ---- a step around the needle -------------------------------------------- */
 
 /* Which rows the needle takes of a step, and what it wants of them. */
 struct part {
@@ -197,7 +197,7 @@ static void run_step(struct backend *b, const struct part *p, int rows,
         out->sample[p->drawn] = build.sample_out[sample];
 }
 
-/* ---- the needle through a backend ------------------------------------------ */
+/* ---- the needle through a backend ---------------------------------------- */
 
 static int before_of(int rows, int mine, int place)
 {
@@ -206,7 +206,7 @@ static int before_of(int rows, int mine, int place)
     return place == 0 ? 0 : place == 1 ? below(others + 1) : others;
 }
 
-/* All of it, `cut` tokens at a time (0: any number), in steps of `rows` rows. */
+/* All of it, `cut` tokens at a time (0: any number), in steps of `rows`. */
 static void run_needle(struct backend *b, int rows, int cut, int place,
                        enum mates kind, struct outcome *out)
 {

@@ -115,7 +115,7 @@ cublasStatus_t __wrap_cublasLtMatmul(
                                  c_at, d, d_at, algo, workspace, bytes, stream);
 }
 
-/* ---- the test -------------------------------------------------------------- */
+/* ---- the test ------------------------------------------------------------ */
 
 static void *device_memory(size_t bytes)
 {
