@@ -3,8 +3,9 @@
  *
  * Its log-probabilities, the tokens drawn after it and its final state must
  * have the bits of the first backend computing it alone, in one piece,
- * whatever else is in the step. Row counts are the edges of the product buckets and their
- * neighbours; with mates of one token each they are the decoding buckets too.
+ * whatever else is in the step. Row counts are the edges of the product
+ * buckets and their neighbours; with mates of one token each they are the
+ * decoding buckets too.
  *
  * Usage: check_needle ALONE [AMONG...]: backends with their options, as
  * cuda:compute=fp16,graph=0 (AMONG: ALONE if absent). ROWS_MAX in the
