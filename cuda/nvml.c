@@ -28,8 +28,11 @@ int nvml_open(struct err *err)
     void *lib = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     nvml_status rc;
 
-    if (lib == NULL)
-        return err_set(err, ERR_NOT_FOUND, "NVML: %s", dlerror());
+    if (lib == NULL) {
+        err_set(err, ERR_NOT_FOUND, "NVML: %s", dlerror());
+        (void)dlerror(); /* frees the text; the thread may not live to */
+        return -1;
+    }
     *(void **)&nvml.init = dlsym(lib, "nvmlInit_v2");
     *(void **)&nvml.by_pci = dlsym(lib, "nvmlDeviceGetHandleByPciBusId_v2");
     *(void **)&nvml.memory = dlsym(lib, "nvmlDeviceGetMemoryInfo");

@@ -12,7 +12,6 @@
 #include "common/log.h"
 #include "cuda/comm_nccl.h"
 #include "model/backend.h"
-#include "model/backend_ahead.h"
 #include "model/fingerprint.h"
 #include "model/weights.h"
 #include "model/weights_share.h"
@@ -164,13 +163,6 @@ static int begin(struct process *p, struct err *err)
         return -1;
     if (open_comm(p, err) < 0 || open_model(p, err) < 0)
         return -1;
-    if (is_cuda(set)) {
-        struct backend *ahead = backend_ahead(p->backend, err);
-
-        if (ahead == NULL)
-            return -1;
-        p->backend = ahead;
-    }
     p->rank = rank_create(p->backend, p->tokenizer);
     atomic_store_explicit(&p->seg->status, SEGMENT_READY, memory_order_release);
     notify(p);

@@ -1,4 +1,4 @@
-#include "model/backend_ahead.h"
+#include "tests/model/ahead.h"
 
 #include <check.h>
 #include <string.h>

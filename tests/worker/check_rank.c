@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/backend_ahead.h"
+#include "tests/model/ahead.h"
 #include "model/weights.h"
 #include "worker/vocab.h"
 #include "worker/work.h"

@@ -2,7 +2,7 @@
  * the only one to touch the inner backend while anything is in it. A failure is
  * told by the next wait().
  */
-#include "model/backend_ahead.h"
+#include "tests/model/ahead.h"
 
 #include <pthread.h>
 #include <stdbool.h>
