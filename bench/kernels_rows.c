@@ -237,7 +237,6 @@ struct narrow_job {
     struct lab *l;
     int rows, width;
     struct wide_rows in;
-    enum narrow_op op;
     struct narrow_rows out;
 };
 
@@ -245,12 +244,12 @@ static cudaError_t narrow_run(void *context)
 {
     const struct narrow_job *j = context;
 
-    return kernel_narrow(j->rows, j->width, j->in, j->op, j->l->type, j->out,
+    return kernel_narrow(j->rows, j->width, j->in, j->l->type, j->out,
                          j->l->stream);
 }
 
 static struct narrow_job narrow_make(struct lab *l, int rows, int width,
-                                     enum narrow_op op, float spread)
+                                     float spread)
 {
     const size_t n = (size_t)rows * (size_t)width;
 
@@ -258,50 +257,25 @@ static struct narrow_job narrow_make(struct lab *l, int rows, int width,
         .l = l,
         .rows = rows,
         .width = width,
-        .op = op,
         .in = {lab_floats(l, n, 0, spread), NULL},
         .out = {lab_bytes(l, n * narrow_size(l->type)),
                 lab_bytes(l, (size_t)rows * sizeof(float))},
     };
 }
 
-static const char *const op_names[] = {
-    [NARROW_COPY] = "narrow",
-    [NARROW_TANH] = "narrow tanh",
-    [NARROW_SIGMOID] = "narrow sigmoid",
-    [NARROW_RELU2] = "narrow relu2",
-};
-
-static void apply(const struct cpu_kernels *cpu, enum narrow_op op, float *x,
-                  size_t n)
-{
-    struct cpu_rows rows = {x, n};
-
-    if (op == NARROW_TANH)
-        cpu->tanh(1, n, rows);
-    else if (op == NARROW_SIGMOID)
-        cpu->sigmoid(1, n, rows, NULL);
-    else if (op == NARROW_RELU2)
-        cpu->relu_square(1, n, rows);
-}
-
-static void narrow_check(struct lab *l, enum narrow_op op, float spread)
+static void narrow_check(struct lab *l, float spread)
 {
     const size_t c = CHECK_C, rows = CHECK_ROWS, each = narrow_size(l->type);
-    struct narrow_job j = narrow_make(l, CHECK_ROWS, CHECK_C, op, spread);
+    struct narrow_job j = narrow_make(l, CHECK_ROWS, CHECK_C, spread);
     float *x = lab_fetch_floats(l, j.in.at, rows * c);
     float *up = xcalloc(rows, sizeof *up);
     char *want = xcalloc(rows * c, each);
 
-    for (size_t i = 0; i < rows; i++) {
-        apply(l->cpu, op, x + i * c, c);
+    for (size_t i = 0; i < rows; i++)
         up[i] = twin_narrow(l->type, x + i * c, c, want + i * c * each);
-    }
     lab_must(l, narrow_run(&j), "narrow");
-    lab_check_device(l, op_names[op], "values", j.out.at, want,
-                     rows * c * each);
-    lab_check_device(l, op_names[op], "factors", j.out.up, up,
-                     rows * sizeof *up);
+    lab_check_device(l, "narrow", "values", j.out.at, want, rows * c * each);
+    lab_check_device(l, "narrow", "factors", j.out.up, up, rows * sizeof *up);
     free(x);
     free(up);
     free(want);
@@ -324,7 +298,7 @@ static void measure(struct lab *l, int rows)
            rc * (3 * 4 + 6 * each));
     shift = shift_make(l, rows, c, 1, 1);
     report(l, "shift, 1 mix", rows, c, shift_run, &shift, rc * (3 * 4 + each));
-    narrow = narrow_make(l, rows, c, NARROW_COPY, 1);
+    narrow = narrow_make(l, rows, c, 1);
     report(l, "narrow", rows, c, narrow_run, &narrow, rc * (4 + each));
 }
 
@@ -334,11 +308,8 @@ void kernels_rows(struct lab *l)
     for (float spread = 1; spread < 1e7f; spread *= 1e3f) { /* beyond fp16 */
         shift_check(l, MIX_MAX, spread);
         shift_check(l, 1, spread);
-        narrow_check(l, NARROW_COPY, spread);
-        narrow_check(l, NARROW_RELU2, spread);
+        narrow_check(l, spread);
     }
-    narrow_check(l, NARROW_TANH, 3);
-    narrow_check(l, NARROW_SIGMOID, 3);
     for (size_t i = 0; i < sizeof timed_rows / sizeof *timed_rows; i++)
         measure(l, timed_rows[i]);
 }

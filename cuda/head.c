@@ -430,7 +430,7 @@ static int score_batch(struct head *h, const struct batch *b, float *x,
 
     if (CU(kernel_add_norm(&norm, s), err) < 0
         || CU(kernel_narrow(b->n, h->m->C, (struct wide_rows){h->x, NULL},
-                            NARROW_COPY, h->m->type, h->in, s),
+                            h->m->type, h->in, s),
               err)
                < 0)
         return -1;

@@ -118,17 +118,10 @@ cudaError_t kernel_keep_shift(int pieces, int c, const struct cuda_piece *piece,
 
 /* ---- narrow.cu ---- */
 
-enum narrow_op {
-    NARROW_COPY,
-    NARROW_TANH,
-    NARROW_SIGMOID,
-    NARROW_RELU2
-};
-
-/* out = op(in), width a multiple of 16. */
+/* out = in, narrowed; width a multiple of 16. */
 cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
-                          enum narrow_op op, enum narrow_type type,
-                          struct narrow_rows out, cudaStream_t s);
+                          enum narrow_type type, struct narrow_rows out,
+                          cudaStream_t s);
 
 /* Rows of y [rows][C], fp16, with over[row] not zero, the largest magnitude's
  * bits: scaled, infinities taken from `spill` first. y_up of every row.
@@ -191,11 +184,11 @@ struct score_result {
 struct score {
     int rows, cols, ld, first;
     int n_part, vocab;
-    struct wide_rows logits;  /* [rows][ld] */
-    const float *bias;        /* [V] or NULL */
-    const int32_t *target;    /* [rows], -1: none */
-    const int32_t *whole;     /* [rows] row of `copy`, -1: none */
-    float *copy;              /* [..][copy_ld] */
+    struct wide_rows logits; /* [rows][ld] */
+    const float *bias;       /* [V] or NULL */
+    const int32_t *target;   /* [rows], -1: none */
+    const int32_t *whole;    /* [rows] row of `copy`, -1: none */
+    float *copy;             /* [..][copy_ld] */
     int copy_ld;
     struct score_part *part;  /* [rows][n_part] */
     struct score_result *out; /* [rows]; here only .target is written */

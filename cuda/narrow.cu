@@ -1,4 +1,4 @@
-/* Elementwise functions on their way into a product: one block per row. */
+/* Rows and weights on their way into products, and a group's functions. */
 #include "cuda/approx.cuh"
 #include "cuda/group.h"
 #include "cuda/launch.cuh"
@@ -6,21 +6,7 @@
 
 #define THREADS 128
 
-template <int OP> static __device__ __forceinline__ float apply(float x)
-{
-    if (OP == NARROW_TANH)
-        return math_tanh(x);
-    if (OP == NARROW_SIGMOID)
-        return math_sigmoid(x);
-    if (OP == NARROW_RELU2) {
-        float q = math_max(0.0f, x); /* NaN stays NaN */
-
-        return q * q;
-    }
-    return x;
-}
-
-template <typename T, int OP>
+template <typename T>
 static __global__ void narrow_row(int width, struct wide_rows in,
                                   struct narrow_rows out)
 {
@@ -30,7 +16,7 @@ static __global__ void narrow_row(int width, struct wide_rows in,
     float in_up = in.up != NULL ? in.up[blockIdx.x] : 1.0f;
     float down = 1.0f, up = 1.0f;
 
-    if (narrow_scales<T>::yes && (OP == NARROW_COPY || OP == NARROW_RELU2)) {
+    if (narrow_scales<T>::yes) {
         uint32_t max = 0;
 
         for (int i = 4 * threadIdx.x; i < width; i += 4 * blockDim.x) {
@@ -39,7 +25,7 @@ static __global__ void narrow_row(int width, struct wide_rows in,
             math_load4(from + i, x);
 #pragma unroll
             for (int j = 0; j < 4; j++) {
-                uint32_t m = narrow_magnitude(apply<OP>(x[j] * in_up));
+                uint32_t m = narrow_magnitude(x[j] * in_up);
 
                 max = m > max ? m : max;
             }
@@ -52,37 +38,23 @@ static __global__ void narrow_row(int width, struct wide_rows in,
         math_load4(from + i, x);
 #pragma unroll
         for (int j = 0; j < 4; j++)
-            x[j] = apply<OP>(x[j] * in_up) * down;
+            x[j] = x[j] * in_up * down;
         narrow_store(to + i, x);
     }
     if (threadIdx.x == 0)
         out.up[blockIdx.x] = up;
 }
 
-template <typename T>
-static void launch(int rows, int width, struct wide_rows in, enum narrow_op op,
-                   struct narrow_rows out, cudaStream_t s)
-{
-    if (op == NARROW_TANH)
-        narrow_row<T, NARROW_TANH><<<rows, THREADS, 0, s>>>(width, in, out);
-    else if (op == NARROW_SIGMOID)
-        narrow_row<T, NARROW_SIGMOID><<<rows, THREADS, 0, s>>>(width, in, out);
-    else if (op == NARROW_RELU2)
-        narrow_row<T, NARROW_RELU2><<<rows, THREADS, 0, s>>>(width, in, out);
-    else
-        narrow_row<T, NARROW_COPY><<<rows, THREADS, 0, s>>>(width, in, out);
-}
-
 extern "C" cudaError_t kernel_narrow(int rows, int width, struct wide_rows in,
-                                     enum narrow_op op, enum narrow_type type,
+                                     enum narrow_type type,
                                      struct narrow_rows out, cudaStream_t s)
 {
     if (type == NARROW_FP16)
-        launch<__half>(rows, width, in, op, out, s);
+        narrow_row<__half><<<rows, THREADS, 0, s>>>(width, in, out);
     else if (type == NARROW_BF16)
-        launch<__nv_bfloat16>(rows, width, in, op, out, s);
+        narrow_row<__nv_bfloat16><<<rows, THREADS, 0, s>>>(width, in, out);
     else
-        launch<float>(rows, width, in, op, out, s);
+        narrow_row<float><<<rows, THREADS, 0, s>>>(width, in, out);
     return cudaGetLastError();
 }
 
