@@ -3,12 +3,13 @@
  * y[rows][n] = x[rows][k] W[n][k]^T, x and W narrow, y fp32.
  *
  * fp32: a kernel of our own, the CPU's bits (no TF32 anywhere).
- * fp16, bf16: cublasLt. Rows are padded to buckets; for every shape and bucket
- * a plan is used only after all its rows, on three kinds of data, had the bits
- * of kernel_product(): one fp32 accumulator per output, k ascending. Plans that
- * split k (whatever they call it) fail that; where none passes,
- * kernel_product() itself runs. So a row has the same bits at any position in
- * any number of rows.
+ * fp16, bf16: plans of cublasLt and our own tiles (cuda/group.h). Rows are padded
+ * to buckets; for every shape and bucket a plan is admitted only after all its
+ * rows, on three kinds of data, had the bits of kernel_product(): one fp32
+ * accumulator per output, k ascending. Plans that split k (whatever they call
+ * it) fail that. The fastest of those admitted runs, kernel_product() itself
+ * where none was. So a row has the same bits at any position in any number of
+ * rows, and which plan won is a matter of speed alone.
  */
 #ifndef CUDA_GEMM_H
 #define CUDA_GEMM_H
@@ -42,7 +43,7 @@ int gemm_capacity(int rows);
 int gemm_admit(struct gemm *g, int n, int k, int rows, struct err *err);
 size_t gemm_admit_bytes(enum narrow_type type, int n, int k, int rows);
 
-/* How many (shape, bucket) pairs have a library plan, and how many do not. */
+/* How many (shape, bucket) pairs the library computes, and how many we do. */
 void gemm_count(const struct gemm *g, int *library, int *own);
 
 /* Enqueue one product of an admitted shape. x and y have room for

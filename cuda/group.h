@@ -6,7 +6,7 @@
  *
  * Every output is one fp32 accumulator, k ascending in tensor-core steps of 16:
  * the bits of kernel_product(), at any row of any number of rows and with any
- * tile. Tiles therefore are a matter of speed alone, and are chosen by time.
+ * tile. Tiles therefore are a matter of speed alone: a table of costs chooses.
  */
 #ifndef CUDA_GROUP_H
 #define CUDA_GROUP_H
@@ -29,7 +29,8 @@ extern "C" {
 #endif
 
 #define GROUP_MAX 7
-#define GROUP_BOX 64 /* rows and columns of a copy */
+#define GROUP_BOX 64       /* rows and columns of a copy */
+#define GROUP_COPY_MAX 256 /* n of GROUP_COPY with fp16: the widest tile */
 
 /* With z = the product, its row's factor applied: */
 enum group_op {
@@ -37,7 +38,7 @@ enum group_op {
     GROUP_NATURAL, /* the same, of a W whose rows are in their own order */
     GROUP_DECAY,   /* fp32 exp(-exp(-1/2) sigmoid(bias + z)) */
     GROUP_RATE,    /* fp32 sigmoid(bias + z) */
-    GROUP_COPY,    /* narrow z; n <= the tile's width, see below */
+    GROUP_COPY,    /* narrow z; fp16: n <= the tile's width, see below */
     GROUP_TANH,    /* narrow tanh(z) */
     GROUP_SIGMOID, /* narrow sigmoid(z) */
     GROUP_RELU2    /* narrow max(z, 0)^2; fp16: the magnitude of a row that

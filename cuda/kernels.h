@@ -6,7 +6,8 @@
  * 16 (padded with zeros where the model's are not).
  *
  * Arithmetic is fp32 in the CPU backend's order (cuda/math.cuh); only the inputs
- * of products are narrower (enum narrow_type). An fp16 row whose largest value
+ * of products are narrower (enum narrow_type), and what ends such a product
+ * (cuda/approx.cuh) is approximated to 2^-22. An fp16 row whose largest value
  * is 2^15 or more is scaled by a power of two that brings it below; its factor
  * `up` undoes that, exactly, where the product is read. So a row never
  * overflows by being narrowed, and depends on nothing but itself.

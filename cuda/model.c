@@ -257,7 +257,8 @@ static int rank_max(const struct weights *w)
     return max;
 }
 
-static int check_shape(const struct weights *w, struct err *err)
+static int check_shape(const struct weights *w, enum narrow_type type,
+                       struct err *err)
 {
     if (!kernel_wkv7_has(w->N) || w->C != w->H * w->N)
         return err_set(err, ERR_INVALID,
@@ -269,6 +270,13 @@ static int check_shape(const struct weights *w, struct err *err)
                        "C %" PRId32 " is no multiple of 32 and also the width"
                        " of the channel mix or a rank",
                        w->C);
+    if (type == NARROW_FP16
+        && (w->rank_a > GROUP_COPY_MAX || w->rank_v > GROUP_COPY_MAX))
+        return err_set(err, ERR_INVALID,
+                       "ranks of a and v %" PRId32 " and %" PRId32
+                       "; with fp16 at most %d expected, so use compute=bf16"
+                       " or compute=fp32",
+                       w->rank_a, w->rank_v, GROUP_COPY_MAX);
     if (w->C > ADD_NORM_C_MAX)
         return err_set(err, ERR_LIMIT,
                        "%" PRId32 " channels; at most %d expected", w->C,
@@ -283,7 +291,7 @@ int cuda_model_plan(struct cuda_model *m, const struct weights *w,
         .c = w->C, .type = type, .stage_floats = STAGE_FLOATS};
 
     *m = (struct cuda_model){0};
-    if (check_shape(w, err) < 0)
+    if (check_shape(w, type, err) < 0)
         return -1;
     m->L = w->L;
     m->C = w->C;
