@@ -147,7 +147,7 @@ static void fill_settings(const struct ranks *r, size_t i)
     set->slots = config->slots;
     set->tokens_per_step = config->tokens_per_step;
     set->log_level = config->log_level;
-    set->comm = config->comm;
+    set->comm = (int32_t)config->comm;
     set->start_ms = config->start_ms;
     set->patience_ms = GATHER_STALLS * config->stall_ms;
     set->group_fd = r->group_fd;
