@@ -68,6 +68,28 @@ static enum group_tile choose(const struct grouper *g,
     return (enum group_tile)best;
 }
 
+/* The driver's function, without linking the driver. */
+static int find_encode(struct grouper *g, struct err *err)
+{
+    enum cudaDriverEntryPointQueryResult found;
+    union {
+        void *data;
+        PFN_cuTensorMapEncodeTiled_v12000 function;
+    } entry = {NULL};
+
+    if (CU(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled",
+                                            &entry.data, 12000,
+                                            cudaEnableDefault, &found),
+           err)
+        < 0)
+        return -1;
+    if (found != cudaDriverEntryPointSuccess || entry.data == NULL)
+        return err_set(err, ERR_CUDA,
+                       "the driver has no tensor maps (CUDA 12)");
+    g->encode = entry.function;
+    return 0;
+}
+
 int grouper_init(struct grouper *g, enum narrow_type type, cudaStream_t stream,
                  struct err *err)
 {
@@ -78,80 +100,51 @@ int grouper_init(struct grouper *g, enum narrow_type type, cudaStream_t stream,
         || CU(cudaDeviceGetAttribute(&g->multiprocessors,
                                      cudaDevAttrMultiProcessorCount, device),
               err)
-               < 0)
+               < 0
+        || (type != NARROW_FP32 && find_encode(g, err) < 0))
         return -1;
     return CU(kernel_group_prepare(), err);
 }
 
 /* ---- tensor maps ----------------------------------------------------------- */
 
-typedef CUresult (*encode_fn)(CUtensorMap *, CUtensorMapDataType, cuuint32_t,
-                              void *, const cuuint64_t *, const cuuint64_t *,
-                              const cuuint32_t *, const cuuint32_t *,
-                              CUtensorMapInterleave, CUtensorMapSwizzle,
-                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-/* The driver's function, without linking the driver. */
-static encode_fn find_encode(struct err *err)
-{
-    enum cudaDriverEntryPointQueryResult found;
-    union {
-        void *data;
-        encode_fn function;
-    } entry = {NULL};
-
-    if (CU(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled",
-                                            &entry.data, 12000,
-                                            cudaEnableDefault, &found),
-           err)
-        < 0)
-        return NULL;
-    if (found != cudaDriverEntryPointSuccess || entry.data == NULL) {
-        err_set(err, ERR_CUDA, "the driver has no tensor maps (CUDA 12)");
-        return NULL;
-    }
-    return entry.function;
-}
-
 /* A matrix [rows][cols] in boxes of GROUP_BOX rows, 128 bytes of each. */
-static int map_matrix(CUtensorMapDataType type, int each, const void *at,
-                      int rows, int cols, CUtensorMap *map, struct err *err)
+static int map_matrix(const struct grouper *g, CUtensorMapDataType type,
+                      int each, const void *at, int rows, int cols,
+                      CUtensorMap *map, struct err *err)
 {
     const cuuint64_t size[] = {(cuuint64_t)cols, (cuuint64_t)rows};
     const cuuint64_t pitch[] = {(cuuint64_t)cols * (cuuint64_t)each};
     const cuuint32_t box[] = {128 / (cuuint32_t)each, GROUP_BOX};
     const cuuint32_t step[] = {1, 1};
-    encode_fn encode = find_encode(err);
     CUresult rc;
 
-    if (encode == NULL)
-        return -1;
-    rc = encode(map, type, 2, (void *)(uintptr_t)at, size, pitch, box, step,
-                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    rc = g->encode(map, type, 2, (void *)(uintptr_t)at, size, pitch, box, step,
+                   CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                   CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                   CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     if (rc != CUDA_SUCCESS)
         return err_set(err, ERR_CUDA, "tensor map of %d x %d: error %d", rows,
                        cols, (int)rc);
     return 0;
 }
 
-static int map_item(enum narrow_type type, struct group_item *p, int rows,
+static int map_item(const struct grouper *g, struct group_item *p, int rows,
                     struct err *err)
 {
-    const CUtensorMapDataType narrow = type == NARROW_FP16
+    const CUtensorMapDataType narrow = g->type == NARROW_FP16
                                            ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
                                            : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
     const int places = p->op == GROUP_NATURAL ? p->n : parts(p->n, 32) * 32;
 
-    if (map_matrix(narrow, 2, p->x_at, rows, p->k, &p->x, err) < 0
-        || map_matrix(narrow, 2, p->w_at, places, p->k, &p->w, err) < 0)
+    if (map_matrix(g, narrow, 2, p->x_at, rows, p->k, &p->x, err) < 0
+        || map_matrix(g, narrow, 2, p->w_at, places, p->k, &p->w, err) < 0)
         return -1;
     if (p->op == GROUP_NATURAL) /* written without a map */
         return 0;
     if (p->op >= GROUP_COPY)
-        return map_matrix(narrow, 2, p->y, rows, p->n, &p->out, err);
-    return map_matrix(CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 4, p->y, rows, p->n,
+        return map_matrix(g, narrow, 2, p->y, rows, p->n, &p->out, err);
+    return map_matrix(g, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 4, p->y, rows, p->n,
                       &p->out, err);
 }
 
@@ -161,7 +154,7 @@ int grouper_add(const struct grouper *g, struct group *group,
     struct group_item *p = &group->item[group->n_item];
 
     *p = *item;
-    if (g->type != NARROW_FP32 && map_item(g->type, p, rows, err) < 0)
+    if (g->type != NARROW_FP32 && map_item(g, p, rows, err) < 0)
         return -1;
     group->n_item++;
     return 0;

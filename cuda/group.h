@@ -12,6 +12,7 @@
 #define CUDA_GROUP_H
 
 #include <cuda.h>
+#include <cudaTypedefs.h>
 #include <cuda_runtime_api.h>
 #include <stdint.h>
 
@@ -144,6 +145,7 @@ struct grouper {
     enum narrow_type type;
     int multiprocessors;
     cudaStream_t stream;
+    PFN_cuTensorMapEncodeTiled_v12000 encode; /* NULL with fp32 */
 };
 
 /* On the current device. 0, or -1: ERR_CUDA (a driver without tensor maps). */

@@ -221,18 +221,12 @@ void layers_expect_large(struct layers *l)
 
 /* ---- products that are admitted -------------------------------------------- */
 
+/* All layers have these two shapes. */
 int layers_admit(const struct layers *l, struct err *err)
 {
-    for (int i = 0; i < l->m->L; i++) {
-        const struct cuda_layer *w = &l->m->layer[i];
-
-        if (gemm_admit(l->gemm, w->output.n, w->output.k, l->rows_max, err) < 0
-            || gemm_admit(l->gemm, w->ffn_value.n, w->ffn_value.k, l->rows_max,
-                          err)
-                   < 0)
-            return -1;
-    }
-    return 0;
+    if (gemm_admit(l->gemm, l->m->C, l->m->C, l->rows_max, err) < 0)
+        return -1;
+    return gemm_admit(l->gemm, l->m->C, l->m->F, l->rows_max, err);
 }
 
 size_t layers_admit_bytes(const struct layers *l)
