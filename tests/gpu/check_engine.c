@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda/devices.h"
 #include "model/backend.h"
 #include "model/weights_random.h"
+#include "tests/gpu/suite.h"
 
 #define LENGTH 40
 #define SEQUENCES 3
@@ -164,16 +164,9 @@ int main(void)
 {
     Suite *s = suite_create("engine");
     TCase *c = tcase_create("limits");
-    SRunner *r = srunner_create(s);
-    struct cuda_device gpu[1];
-    int failed;
 
-    srunner_set_fork_status(r, CK_NOFORK);
-    if (cuda_devices(gpu, 1, &err) <= 0) {
-        printf("SKIP: no GPU\n");
-        srunner_free(r);
-        return 77;
-    }
+    if (suite_without_gpu())
+        return SUITE_SKIPPED;
     tcase_set_timeout(c, 300);
     tcase_add_checked_fixture(c, begin, end);
     suite_add_tcase(s, c);
@@ -182,8 +175,5 @@ int main(void)
     tcase_add_test(c, weights_beyond_fp16_are_refused_there_alone);
     tcase_add_test(c, too_much_memory_is_refused_before_it_is_taken);
     tcase_add_test(c, a_device_that_is_not_there_is_refused);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

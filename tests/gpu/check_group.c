@@ -11,9 +11,9 @@
 
 #include "bench/twins.h"
 #include "cuda/cu.h"
-#include "cuda/devices.h"
 #include "cuda/gemm.h"
 #include "cuda/group.h"
+#include "tests/gpu/suite.h"
 
 #define ROWS 600
 #define UNTOUCHED 0xa5
@@ -274,24 +274,14 @@ int main(void)
 {
     Suite *s = suite_create("group");
     TCase *c = tcase_create("products");
-    SRunner *r = srunner_create(s);
-    struct cuda_device gpu[1];
-    int failed;
 
-    srunner_set_fork_status(r, CK_NOFORK);
-    if (cuda_devices(gpu, 1, &err) <= 0) {
-        printf("SKIP: no GPU\n");
-        srunner_free(r);
-        return 77;
-    }
+    if (suite_without_gpu())
+        return SUITE_SKIPPED;
     cpu = cpu_kernels(CPU_ISA_BEST, &err);
     if (cudaStreamCreate(&stream) != cudaSuccess)
         return 1;
     suite_add_tcase(s, c);
     tcase_add_loop_test(c, every_tile_has_the_bits_of_plain_products,
                         NARROW_FP16, NARROW_BF16 + 1);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -18,9 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda/devices.h"
 #include "model/backend.h"
 #include "model/weights_random.h"
+#include "tests/gpu/suite.h"
 
 #define NEEDLE 48   /* tokens */
 #define GENERATED 4 /* drawn after them */
@@ -321,17 +321,11 @@ int main(int argc, char **argv)
 {
     Suite *s = suite_create("needle");
     TCase *c = tcase_create("needle");
-    SRunner *r = srunner_create(s);
-    struct cuda_device gpu[1];
     int failed;
 
     choose(argc, argv);
-    srunner_set_fork_status(r, CK_NOFORK);
-    if (strncmp(names[0], "cuda", 4) == 0 && cuda_devices(gpu, 1, &err) <= 0) {
-        printf("SKIP: no GPU\n");
-        srunner_free(r);
-        return 77;
-    }
+    if (strncmp(names[0], "cuda", 4) == 0 && suite_without_gpu())
+        return SUITE_SKIPPED;
     weights = weights_random(&shape, 9, &err);
     if (weights == NULL) {
         printf("%s\n", err.text);
@@ -339,9 +333,7 @@ int main(int argc, char **argv)
     }
     suite_add_tcase(s, c);
     tcase_add_test(c, the_needle_has_its_bits_among_any_mates);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
+    failed = suite_run(s);
     weights_close(weights);
-    return failed != 0;
+    return failed;
 }

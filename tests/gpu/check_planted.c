@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "cuda/cu.h"
-#include "cuda/devices.h"
 #include "cuda/gemm.h"
+#include "tests/gpu/suite.h"
 
 #define PARTS 4
 #define PERIOD 61
@@ -188,22 +188,12 @@ int main(void)
 {
     Suite *s = suite_create("planted");
     TCase *c = tcase_create("plans");
-    SRunner *r = srunner_create(s);
-    struct cuda_device gpu[1];
-    int failed;
 
-    srunner_set_fork_status(r, CK_NOFORK);
-    if (cuda_devices(gpu, 1, &err) <= 0) {
-        printf("SKIP: no GPU\n");
-        srunner_free(r);
-        return 77;
-    }
+    if (suite_without_gpu())
+        return SUITE_SKIPPED;
     tcase_set_timeout(c, 300);
     suite_add_tcase(s, c);
     tcase_add_loop_test(c, plans_that_split_k_are_never_used, NARROW_FP16,
                         NARROW_BF16 + 1);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }

@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "cuda/cu.h"
-#include "cuda/devices.h"
 #include "cuda/kernels.h"
 #include "model/history.h"
 #include "model/philox.h"
 #include "model/sampler.h"
 #include "tests/model/kernel_sets.h"
+#include "tests/gpu/suite.h"
 
 #define HISTORIES 4
 #define SEEN_MAX 40
@@ -683,16 +683,9 @@ int main(void)
     Suite *s = suite_create("sample");
     TCase *small = tcase_create("small"), *large = tcase_create("large");
     TCase *time = tcase_create("time");
-    SRunner *r = srunner_create(s);
-    struct cuda_device gpu[1];
-    int failed;
 
-    srunner_set_fork_status(r, CK_NOFORK);
-    if (cuda_devices(gpu, 1, &err) <= 0) {
-        printf("SKIP: no GPU\n");
-        srunner_free(r);
-        return 77;
-    }
+    if (suite_without_gpu())
+        return SUITE_SKIPPED;
     suite_add_tcase(s, small);
     suite_add_tcase(s, large);
     suite_add_tcase(s, time);
@@ -702,8 +695,5 @@ int main(void)
     tcase_add_loop_test(large, bits_of_the_cpu, SMALL_SIZES,
                         sizeof sizes / sizeof *sizes);
     tcase_add_test(time, draws_take_so_long);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed != 0;
+    return suite_run(s);
 }
